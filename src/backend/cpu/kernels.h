@@ -1,0 +1,159 @@
+/* The kernels of the CPU backend: function types with their contract, and the table that holds the chosen
+ * ones.  The scalar folder defines every result; an instruction-set folder may differ from it in the last
+ * bits where the contract says "up to the order of a sum", and nowhere else.
+ *
+ * Files in instruction-set folders include this header and intrinsics, nothing else. */
+#ifndef REALM_BACKEND_CPU_KERNELS_H
+#define REALM_BACKEND_CPU_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* --- packed weights ---------------------------------------------------------------------------
+ *
+ * A weight of R x C is cut into tiles of TILE_ROWS rows, row-interleaved, one after the other; the last is
+ * padded with zero rows.  Inside a tile, blocks of TILE_COLUMNS columns follow one another, so that a
+ * kernel streams a tile from its first byte to its last.  One layout serves all instruction sets; the pictures
+ * are in pack.h. */
+#define TILE_ROWS    16u
+#define TILE_COLUMNS 32u
+
+/* Reads past the end of packed weights, quantised rows and activations up to this are allowed: every
+ * buffer given to a kernel has it behind. */
+#define PACK_SLACK_BYTES 64u
+
+/* What the tiles hold; several tensor types may share one. */
+enum tile_layout {
+    TILE_Q4_0,  /* 4 bits, scale                       (Q4_0) */
+    TILE_Q4_1,  /* 4 bits, scale, min                  (Q4_1) */
+    TILE_Q5_0,  /* 5 bits, scale                       (Q5_0) */
+    TILE_Q5_1,  /* 5 bits, scale, min                  (Q5_1) */
+    TILE_Q8_0,  /* 8 bits, scale                       (Q8_0, Q8_1) */
+    TILE_Q2_K,  /* 2 bits, 16-column scale and min under 256-column ones */
+    TILE_Q3_K,  /* 3 bits, 16-column scale under a 256-column one */
+    TILE_Q4_K,  /* 4 bits, 32-column scale and min under 256-column ones */
+    TILE_Q5_K,  /* 5 bits, the same */
+    TILE_Q6_K,  /* 6 bits, 16-column scale under a 256-column one */
+    TILE_Q8_K,  /* 8 bits, 256-column scale, F32 */
+    TILE_F16,   /* pairs of columns: [C/2][16 rows][2] */
+    TILE_BF16,  /* the same */
+    TILE_F32,   /* [C][16 rows] */
+    TILE_N_LAYOUTS
+};
+
+/* Activations quantised to 8 bits, shared by all weights that read them.  Row t, block b of 32 columns:
+ *   scale = max |x| / 127 ; value = round to nearest even(x / scale) in [-127, 127]
+ *   sums[2b], sums[2b+1] = sum of the 16 values of each half
+ * columns is a multiple of 32. */
+struct quantised_rows {
+    int8_t *values;  /* [n_rows][columns] */
+    float *scales;   /* [n_rows][columns / 32] */
+    int32_t *sums;   /* [n_rows][columns / 16] */
+    uint32_t columns;
+};
+
+/* One call of a matmul kernel: tiles [first_tile, first_tile + n_tiles) of one weight against n_rows
+ * token rows.
+ *   out[t * out_stride + r] = dot(weight row r, x row t)  (+ bias[r])  (+ residual[t * residual_stride + r])
+ * r counts from the weight's row 0; rows >= n_weight_rows are not written. */
+struct matmul_call {
+    const uint8_t *tiles;      /* of the whole weight */
+    size_t tile_bytes;         /* one tile's */
+    uint32_t n_weight_rows;
+    uint32_t columns;
+    uint32_t first_tile;
+    uint32_t n_tiles;
+    const struct quantised_rows *quantised; /* row 0 of the call; integer layouts */
+    const float *x;                         /* [n_rows][x_stride]; float layouts */
+    size_t x_stride;
+    uint32_t n_rows;
+    float *out;
+    size_t out_stride;
+    const float *bias;     /* or NULL */
+    const float *residual; /* or NULL; may be out */
+    size_t residual_stride;
+};
+/* For given weights and x row, the result is bit-equal for every n_rows, tile range and neighbour. */
+typedef void (*matmul_function)(const struct matmul_call *call);
+
+/* --- the others ------------------------------------------------------------------------------- */
+
+/* Quantises one row of n columns (multiple of 32) to row 0 of `out`.  Bit-equal on all levels. */
+typedef void (*quantise_function)(const float *x, uint32_t n, const struct quantised_rows *out);
+
+/* out[c] = x[c] * (1 / sqrt(mean(x^2) + epsilon)) * weight[c]; out may be x.  Up to the order of a sum. */
+typedef void (*rms_norm_function)(
+    const float *x, const float *weight, uint32_t n, float epsilon, float *out);
+
+/* out = silu(gate) * up, gelu_tanh(gate) * up; a + b.  out may be an input. exp and tanh within 4 ulp of
+ * scalar's polynomial, which all levels share. */
+typedef void (*binary_function)(const float *a, const float *b, uint32_t n, float *out);
+
+/* Rotates one head in place: pairs (i, i + n_pairs) or (2i, 2i + 1) by cosines[i], sines[i]. */
+typedef void (*rope_function)(
+    float *head, const float *cosines, const float *sines, uint32_t n_pairs, bool adjacent);
+
+/* --- attention ---------------------------------------------------------------------------------
+ *
+ * KV storage of one layer and KV head in one page, F16:
+ *   keys   [head_columns][PAGE_TOKENS]   (transposed: a vector of tokens per column)
+ *   values [PAGE_TOKENS][head_columns]
+ * One call: n_queries query rows of one KV head (all query heads of the group x token rows), against
+ * pages in order.  The result for one query is bit-equal whatever the other queries are: pages are
+ * taken one by one from the first, with the online softmax (Milakov & Gimelshein 2018; Dao et al.
+ * 2022) rescaled once per group of ATTENTION_GROUP_PAGES pages counted from position 0. */
+#define ATTENTION_GROUP_PAGES 4u
+#define ATTENTION_MAX_QUERIES 64u
+
+struct attention_query {
+    const float *q; /* [head_columns], scaled already */
+    uint32_t position;       /* sees positions <= this ... */
+    uint32_t first_position; /* ... and >= this */
+    float *out;              /* [head_columns] */
+};
+
+struct attention_call {
+    const uint8_t *kv;        /* page 0 of this layer and KV head */
+    size_t page_stride;       /* bytes from one page to the next */
+    size_t values_offset;     /* from a page's keys to its values */
+    const uint32_t *pages;
+    uint32_t head_columns;
+    const struct attention_query *queries;
+    uint32_t n_queries; /* 1 .. ATTENTION_MAX_QUERIES */
+    float *scratch;     /* attention_scratch_floats(head_columns) */
+};
+typedef void (*attention_function)(const struct attention_call *call);
+
+/* Writes one token's key and value of one KV head into its page. */
+typedef void (*kv_write_function)(
+    const float *key, const float *value, uint32_t head_columns, uint32_t slot, uint8_t *keys, uint8_t *values);
+
+struct cpu_kernels {
+    const char *level; /* "scalar", "avx2", "avx512vnni", "avx512bf16", "neondot", "neoni8mm" */
+    matmul_function matmul[TILE_N_LAYOUTS];
+    const char *matmul_name[TILE_N_LAYOUTS]; /* "matmul_q8_q4k_16x12__avx512vnni" */
+    quantise_function quantise;
+    rms_norm_function rms_norm;
+    binary_function silu_mul;
+    binary_function gelu_mul;
+    binary_function add;
+    rope_function rope;
+    attention_function attention;
+    kv_write_function kv_write;
+};
+
+/* Each level's folder overrides the entries it has (in <folder>/table.c): first the matmul family, then the
+ * others.  Called in order of level by select.c only. */
+void cpu_kernels_scalar_matmul(struct cpu_kernels *kernels);
+void cpu_kernels_scalar_vector(struct cpu_kernels *kernels);
+void cpu_kernels_avx2_matmul(struct cpu_kernels *kernels);
+void cpu_kernels_avx2_vector(struct cpu_kernels *kernels);
+void cpu_kernels_avx512vnni_matmul(struct cpu_kernels *kernels);
+void cpu_kernels_avx512vnni_vector(struct cpu_kernels *kernels);
+void cpu_kernels_avx512bf16_matmul(struct cpu_kernels *kernels);
+void cpu_kernels_neondot_matmul(struct cpu_kernels *kernels);
+void cpu_kernels_neondot_vector(struct cpu_kernels *kernels);
+void cpu_kernels_neoni8mm_matmul(struct cpu_kernels *kernels);
+
+#endif

@@ -1,0 +1,57 @@
+/* What quantised numbers mean: the reference for every type, one row at a time.  These functions
+ * define results; speed lives in the backends.  Any thread; no state.
+ * Source: the block layouts published with the GGUF format. */
+#ifndef REALM_QUANT_QUANT_H
+#define REALM_QUANT_QUANT_H
+
+#include "base/status.h"
+#include "gguf/tensor_type.h"
+
+/* n: elements, a multiple of the type's block length.
+ * importance: n weights of the squared error by column, or NULL. */
+struct quant_type {
+    enum tensor_type type;
+    void (*dequantise_row)(const void *blocks, float *out, size_t n);
+    void (*quantise_row)(const float *values, const float *importance, void *out, size_t n);
+};
+
+/* NULL: the type holds no real numbers (I8 ... I64) or is not known. */
+const struct quant_type *quant_find(enum tensor_type type);
+
+float quant_f16_to_f32(uint16_t half);
+uint16_t quant_f32_to_f16(float value); /* nearest even */
+float quant_bf16_to_f32(uint16_t half);
+uint16_t quant_f32_to_bf16(float value); /* nearest even; NaN stays NaN */
+
+/* --- choosing types for a whole model ---------------------------------------------------------- */
+
+/* A named mix ("Q4_K_M") or a plain type ("Q8_0"): which type each tensor gets. */
+struct quant_mix;
+
+/* By name, any letter case; NULL: unknown. */
+const struct quant_mix *quant_mix_find(const char *name);
+const char *quant_mix_name(const struct quant_mix *mix);
+/* Walks the mixes for --help: NULL at the end. */
+const struct quant_mix *quant_mix_at(size_t index);
+/* The file-type number of general.file_type. */
+uint32_t quant_mix_file_type(const struct quant_mix *mix);
+
+/* What choosing needs to know of the model. */
+struct quant_mix_model {
+    const char *architecture;
+    uint32_t n_layers;
+    uint32_t n_heads;
+    uint32_t n_kv_heads;
+    bool tied_embeddings; /* no output.weight */
+};
+
+/* The type for a tensor by name and shape; falls back by column count (32-block types where rows are no
+ * multiple of 256, F16 where none of 32) and keeps vectors and norms as they are. */
+enum tensor_type quant_mix_choose(const struct quant_mix *mix,
+                                  const struct quant_mix_model *model,
+                                  const char *tensor_name,
+                                  enum tensor_type now,
+                                  uint32_t n_dims,
+                                  const uint64_t *shape);
+
+#endif
