@@ -1,0 +1,107 @@
+/* The engine: many requests of many tenants and models in one batch at a time.
+ *
+ * One engine thread owns sequences, pages and samplers and drives the backend; everybody else talks to it
+ * through engine_submit (a bounded queue in) and generations (bounded rings out).  It never waits for a
+ * reader.  All functions are for any thread unless they say otherwise. */
+#ifndef REALM_ENGINE_ENGINE_H
+#define REALM_ENGINE_ENGINE_H
+
+#include "engine/event.h"
+#include "engine/request.h"
+
+struct engine;
+struct engine_model;
+struct generation;
+struct model;
+struct tokenizer;
+struct backend;
+
+struct engine_options {
+    uint32_t n_threads;   /* 0: one per core */
+    const char *cpu_level; /* NULL: the best there is */
+    uint32_t max_waiting; /* requests; 0: 1024 */
+};
+
+REALM_MUST_CHECK realm_status engine_create(const struct engine_options *options,
+                                            struct engine **out,
+                                            struct realm_error *error);
+/* Cancels what runs, joins the engine thread, unloads all models.  Generations that are still held stay readable
+ * and must be released before. */
+void engine_destroy(struct engine *engine);
+const struct backend *engine_backend(const struct engine *engine);
+
+/* --- models ------------------------------------------------------------------------------------ */
+
+struct engine_model_options {
+    uint32_t context_length;  /* 0: the model's, at most 8192 */
+    uint64_t kv_memory_bytes; /* 0: 16 sequences of 1024 tokens, at least one whole context */
+    uint32_t max_rows;        /* tokens of one step; 0: 512 */
+    uint32_t max_sequences;   /* in one step; 0: 64 */
+    void (*progress)(void *context, float part); /* on the calling thread */
+    void *progress_context;
+};
+
+/* Loads a model under `name`; blocks.  ALREADY_EXISTS; errors of gguf, model and tokenizer pass through with the path. */
+REALM_MUST_CHECK realm_status engine_load_model(struct engine *engine,
+                                                const char *name,
+                                                const char *path,
+                                                const struct engine_model_options *options,
+                                                struct engine_model **out,
+                                                struct realm_error *error);
+/* By name, or NULL.  Valid until engine_destroy. */
+struct engine_model *engine_find_model(struct engine *engine, const char *name);
+uint32_t engine_n_models(struct engine *engine);
+struct engine_model *engine_model_at(struct engine *engine, uint32_t index);
+
+const char *engine_model_name(const struct engine_model *model);
+const struct model *engine_model_model(const struct engine_model *model);
+const struct tokenizer *engine_model_tokenizer(const struct engine_model *model);
+/* Jinja source of the chat template in the file; length 0: there is none. */
+struct bytes engine_model_chat_template(const struct engine_model *model);
+uint32_t engine_model_context_length(const struct engine_model *model);
+uint64_t engine_model_memory_bytes(const struct engine_model *model); /* weights + KV + scratch */
+int64_t engine_model_loaded_at_s(const struct engine_model *model);   /* wall time */
+
+/* --- requests ---------------------------------------------------------------------------------- */
+
+/* Checks and queues.  *out is the caller's and ends with generation_release.
+ * INVALID_ARGUMENT: prompt longer than the context (both numbers told), a token outside the vocabulary, sampler or stop
+ * values out of range; UNAVAILABLE: draining, or the queue is full. */
+REALM_MUST_CHECK realm_status engine_submit(struct engine *engine,
+                                            const struct request *request,
+                                            struct generation **out,
+                                            struct realm_error *error);
+
+/* The next event, or false: none now.  The event's pointers stay valid until the next call.  One reader. */
+bool generation_next(struct generation *generation, struct event *out);
+/* Waits until there is an event or timeout_ms passed; false: timeout.  One reader. */
+bool generation_wait(struct generation *generation, uint32_t timeout_ms);
+/* Ends it soon: the next step releases its pages, FINISHED with CANCELLED follows. */
+void generation_cancel(struct generation *generation);
+/* The reader goes away (and cancels what still runs). NULL is fine. */
+void generation_release(struct generation *generation);
+
+/* New requests are refused from now on; returns true when nothing is running or waiting. */
+bool engine_drain(struct engine *engine);
+
+/* --- numbers ----------------------------------------------------------------------------------- */
+
+struct engine_stats {
+    uint64_t steps;
+    uint64_t prompt_tokens;
+    uint64_t completion_tokens;
+    uint64_t requests_finished;
+    uint64_t requests_cancelled;
+    uint64_t requests_failed;
+    uint64_t preemptions;
+    uint64_t step_ns;
+    uint32_t running;
+    uint32_t waiting;
+    uint32_t pages_used;
+    uint32_t pages_total;
+};
+
+/* Over all models. */
+void engine_stats(struct engine *engine, struct engine_stats *out);
+
+#endif

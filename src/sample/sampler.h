@@ -1,0 +1,89 @@
+/* From a row of logits to a token: the chain of steps with its state and seed, one sampler a sequence.
+ * Order: logit bias, penalties (repetition, presence, frequency), DRY, [constraint mask], greedy when the
+ * temperature is 0; else top-k, typical-p, top-p, min-p, temperature, draw; mirostat replaces all
+ * truncation.  Takes all memory at creation: sampler_next allocates nothing. Owned by one thread. */
+#ifndef REALM_SAMPLE_SAMPLER_H
+#define REALM_SAMPLE_SAMPLER_H
+
+#include "base/status.h"
+
+typedef uint32_t token_id;
+
+#define SAMPLER_MAX_TOP_LOGPROBS 20u
+
+struct sampler_bias {
+    token_id token;
+    float bias; /* added to the logit; -100 or less bans */
+};
+
+/* Zero means "off" in every field. */
+struct sampler_options {
+    float temperature; /* 0: greedy */
+    uint32_t top_k;
+    float top_p;     /* 0 or 1: off */
+    float min_p;
+    float typical_p; /* 0 or 1: off */
+    float repetition_penalty; /* 0 or 1: off */
+    float presence_penalty;
+    float frequency_penalty;
+    uint32_t penalty_window; /* last tokens looked at; 0: all of the sequence */
+    float dry_multiplier;    /* 0: off */
+    float dry_base;          /* 0: 1.75 */
+    uint32_t dry_allowed_length; /* 0: 2 */
+    uint32_t dry_window;         /* 0: all */
+    const token_id *dry_breakers; /* tokens that end a repetition; copied */
+    uint32_t n_dry_breakers;
+    uint32_t mirostat; /* 0: off, 1, 2 */
+    float mirostat_tau; /* 0: 5 */
+    float mirostat_eta; /* 0: 0.1 */
+    uint64_t seed;
+    uint32_t stream; /* choice index: other numbers from the same seed */
+    const struct sampler_bias *biases; /* copied */
+    uint32_t n_biases;
+    uint32_t n_top_logprobs; /* 0..SAMPLER_MAX_TOP_LOGPROBS */
+    bool logprobs;           /* fill in logprob (and the top ones) */
+};
+
+/* Log-probabilities are of the model's own distribution: after a softmax over the raw logits (temperature 1, no
+ * bias or truncation), as OpenAI's API has them. */
+struct sampler_logprob {
+    token_id token;
+    float logprob;
+};
+
+struct sampler_choice {
+    token_id token;
+    float logprob; /* NaN unless asked for */
+    uint32_t n_top;
+    struct sampler_logprob top[SAMPLER_MAX_TOP_LOGPROBS]; /* falling */
+};
+
+struct sampler;
+
+/* Says whether options are in range; INVALID_ARGUMENT names the field as in the API ("top_p"), its value
+ * and the range. */
+REALM_MUST_CHECK realm_status sampler_check(const struct sampler_options *options,
+                                            uint32_t vocabulary,
+                                            struct realm_error *error);
+/* max_tokens: most tokens of the sequence, prompt included (history is kept for penalties). */
+REALM_MUST_CHECK realm_status sampler_create(const struct sampler_options *options,
+                                             uint32_t vocabulary,
+                                             uint32_t max_tokens,
+                                             struct sampler **out,
+                                             struct realm_error *error);
+void sampler_destroy(struct sampler *sampler);
+
+/* Tokens that stand in the sequence already (the prompt); counts for penalties. */
+void sampler_observe(struct sampler *sampler, const token_id *tokens, uint32_t n_tokens);
+
+/* Chooses the next token and observes it.  logits: vocabulary wide, overwritten.
+ * banned: tokens that must not be chosen now (end tokens before min_tokens), or NULL.
+ * INTERNAL: no finite logit is left (NaN from a broken model); nothing was drawn. */
+REALM_MUST_CHECK realm_status sampler_next(struct sampler *sampler,
+                                           float *logits,
+                                           const token_id *banned,
+                                           uint32_t n_banned,
+                                           struct sampler_choice *out,
+                                           struct realm_error *error);
+
+#endif
