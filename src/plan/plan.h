@@ -80,13 +80,15 @@ uint32_t plan_last_use(const struct plan *plan, tensor_id id);
 struct strbuf;
 void plan_dump(const struct plan *plan, struct strbuf *out);
 
+struct bytes_view {
+    const void *data;
+    size_t n_bytes;
+};
+
 /* Where prepare gets a weight's bytes (row-major blocks as in the file). */
 struct weight_source {
     void *context;
-    struct bytes_view {
-        const void *data;
-        size_t n_bytes;
-    } (*read)(void *context, const struct plan_tensor *weight);
+    struct bytes_view (*read)(void *context, const struct plan_tensor *weight);
     /* The backend has its own copy; may be NULL. */
     void (*done)(void *context, const struct plan_tensor *weight);
 };
