@@ -3,7 +3,6 @@
 #define REALM_ENGINE_REQUEST_H
 
 #include "base/bytes.h"
-#include "engine/account.h"
 #include "sample/sampler.h"
 
 #define REQUEST_MAX_CHOICES 128u
@@ -12,12 +11,11 @@ struct engine_model;
 
 struct request {
     struct engine_model *model;    /* held by the caller until the generation ends */
-    const struct account *account; /* NULL: nobody's */
     const token_id *prompt;
     uint32_t n_prompt; /* >= 1 */
     uint32_t n_choices; /* 0: 1 */
     uint32_t max_tokens; /* per choice; 0: what the context leaves */
-    uint32_t min_tokens; /* end tokens and stop strings are not taken before */
+    uint32_t min_tokens; /* end tokens and stop tokens are not drawn before */
     bool ignore_end;     /* end tokens do not end it */
     bool echo_special;   /* special tokens appear as text */
     const struct bytes *stops; /* stop strings */

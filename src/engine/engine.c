@@ -1,0 +1,224 @@
+#include "engine/engine.h"
+
+#include "base/alloc.h"
+#include "base/queue.h"
+#include "engine/engine_model.h"
+#include "engine/generation.h"
+#include "engine/loop.h"
+
+#define DEFAULT_MAX_WAITING 1024u
+
+realm_status engine_create(const struct engine_options *options,
+                           struct engine **out,
+                           struct realm_error *error)
+{
+    *out = NULL;
+    struct engine *engine = alloc_zeroed(ALLOC_ENGINE, 1, sizeof *engine);
+    if (engine == NULL) {
+        return realm_error_out_of_memory(error, sizeof *engine, "engine");
+    }
+    mutex_init(&engine->models_mutex);
+    mutex_init(&engine->backend_mutex);
+    const struct backend_options backend_options = {
+        .n_threads = options->n_threads,
+        .level = options->cpu_level,
+    };
+    realm_status status = backend_create(&backend_options, &engine->backend, error);
+    if (status == REALM_OK) {
+        engine->max_waiting =
+            options->max_waiting > 0 ? options->max_waiting : DEFAULT_MAX_WAITING;
+        status = queue_create(engine->max_waiting, NULL, NULL, &engine->arrivals, error);
+    }
+    if (status == REALM_OK) {
+        status = loop_start(engine, error);
+    }
+    if (status != REALM_OK) {
+        engine_destroy(engine);
+        return status;
+    }
+    *out = engine;
+    return REALM_OK;
+}
+
+void engine_destroy(struct engine *engine)
+{
+    if (engine == NULL) {
+        return;
+    }
+    loop_stop(engine);
+    for (uint32_t i = 0; i < atomic_load(&engine->n_models); i++) {
+        engine_model_close(engine->models[i]);
+    }
+    queue_destroy(engine->arrivals);
+    backend_destroy(engine->backend);
+    mutex_deinit(&engine->models_mutex);
+    mutex_deinit(&engine->backend_mutex);
+    alloc_free(engine);
+}
+
+const struct backend *engine_backend(const struct engine *engine)
+{
+    return engine->backend;
+}
+
+realm_status engine_load_model(struct engine *engine,
+                               const char *name,
+                               const char *path,
+                               const struct engine_model_options *options,
+                               struct engine_model **out,
+                               struct realm_error *error)
+{
+    *out = NULL;
+    if (name[0] == '\0') {
+        return realm_error_set(error, REALM_INVALID_ARGUMENT, "a model needs a name");
+    }
+    if (engine_find_model(engine, name) != NULL) {
+        return realm_error_set(error, REALM_ALREADY_EXISTS, "a model named %s is loaded", name);
+    }
+    struct engine_model *model = NULL;
+    /* Packing uses the compute pool, which serves one caller at a time. */
+    mutex_lock(&engine->backend_mutex);
+    realm_status status = engine_model_open(engine->backend, name, path, options, &model, error);
+    mutex_unlock(&engine->backend_mutex);
+    if (status != REALM_OK) {
+        return status;
+    }
+    mutex_lock(&engine->models_mutex);
+    const uint32_t n = atomic_load(&engine->n_models);
+    if (n == ENGINE_MAX_MODELS) {
+        status = realm_error_set(
+            error, REALM_RESOURCE_EXHAUSTED, "%u models are loaded, the most there can be", n);
+    } else {
+        engine->models[n] = model;
+        atomic_store(&engine->n_models, n + 1);
+    }
+    mutex_unlock(&engine->models_mutex);
+    if (status != REALM_OK) {
+        engine_model_close(model);
+        return status;
+    }
+    *out = model;
+    return REALM_OK;
+}
+
+struct engine_model *engine_find_model(struct engine *engine, const char *name)
+{
+    const uint32_t n = atomic_load(&engine->n_models);
+    for (uint32_t i = 0; i < n; i++) {
+        if (strcmp(engine->models[i]->name, name) == 0) {
+            return engine->models[i];
+        }
+    }
+    return NULL;
+}
+
+uint32_t engine_n_models(struct engine *engine)
+{
+    return atomic_load(&engine->n_models);
+}
+
+struct engine_model *engine_model_at(struct engine *engine, uint32_t index)
+{
+    return index < atomic_load(&engine->n_models) ? engine->models[index] : NULL;
+}
+
+/* Ranges of a request; *max_tokens: prompt and completion together. */
+static realm_status check_request(const struct request *request,
+                                  uint32_t *max_tokens,
+                                  struct realm_error *error)
+{
+    const struct engine_model *const model = request->model;
+    const uint32_t context = model->context_length;
+    if (request->n_prompt == 0) {
+        return realm_error_set(error, REALM_INVALID_ARGUMENT, "the prompt has no tokens");
+    }
+    if (request->n_prompt >= context) {
+        return realm_error_set(error,
+                               REALM_INVALID_ARGUMENT,
+                               "the prompt has %u tokens and the context length is %u tokens, of "
+                               "which at least 1 is for the completion",
+                               request->n_prompt,
+                               context);
+    }
+    if (request->n_choices > REQUEST_MAX_CHOICES) {
+        return realm_error_set(error,
+                               REALM_INVALID_ARGUMENT,
+                               "n is %u and at most %u choices can be asked for",
+                               request->n_choices,
+                               REQUEST_MAX_CHOICES);
+    }
+    const uint32_t vocabulary = tokenizer_vocabulary(model->tokenizer);
+    for (uint32_t i = 0; i < request->n_prompt; i++) {
+        if (request->prompt[i] >= vocabulary) {
+            return realm_error_set(error,
+                                   REALM_INVALID_ARGUMENT,
+                                   "prompt token %u is %u and the vocabulary has %u tokens",
+                                   i,
+                                   request->prompt[i],
+                                   vocabulary);
+        }
+    }
+    REALM_TRY(sampler_check(&request->sampling, vocabulary, error));
+    const uint32_t room = context - request->n_prompt;
+    *max_tokens = request->max_tokens == 0 || request->max_tokens > room
+                      ? context
+                      : request->n_prompt + request->max_tokens;
+    return REALM_OK;
+}
+
+realm_status engine_submit(struct engine *engine,
+                           const struct request *request,
+                           struct generation **out,
+                           struct realm_error *error)
+{
+    *out = NULL;
+    uint32_t max_tokens;
+    REALM_TRY(check_request(request, &max_tokens, error));
+    if (atomic_load(&engine->draining)) {
+        return realm_error_set(error, REALM_UNAVAILABLE, "the server is shutting down");
+    }
+    struct generation *generation = NULL;
+    REALM_TRY(generation_create(request, max_tokens, request->model->pool, &generation, error));
+    /* Counted before the push, so that a drained engine has none on the way. */
+    const uint32_t n_before = atomic_fetch_add(&engine->stats.pending, 1);
+    if (n_before >= engine->max_waiting || !queue_try_push(engine->arrivals, generation)) {
+        atomic_fetch_sub(&engine->stats.pending, 1);
+        generation_drop(generation);
+        generation_drop(generation);
+        return realm_error_set(error,
+                               REALM_UNAVAILABLE,
+                               "%u requests are running or waiting, the most there can be; try "
+                               "again later",
+                               n_before);
+    }
+    *out = generation;
+    return REALM_OK;
+}
+
+bool engine_drain(struct engine *engine)
+{
+    atomic_store(&engine->draining, true);
+    return atomic_load(&engine->stats.pending) == 0;
+}
+
+void engine_stats(struct engine *engine, struct engine_stats *out)
+{
+    const struct stats *const stats = &engine->stats;
+    *out = (struct engine_stats){
+        .steps = atomic_load(&stats->steps),
+        .prompt_tokens = atomic_load(&stats->prompt_tokens),
+        .completion_tokens = atomic_load(&stats->completion_tokens),
+        .requests_finished = atomic_load(&stats->requests_finished),
+        .requests_cancelled = atomic_load(&stats->requests_cancelled),
+        .requests_failed = atomic_load(&stats->requests_failed),
+        .preemptions = atomic_load(&stats->preemptions),
+        .step_ns = atomic_load(&stats->step_ns),
+        .running = atomic_load(&stats->running),
+        .waiting = atomic_load(&stats->waiting),
+        .pages_used = atomic_load(&stats->pages_used),
+    };
+    const uint32_t n = atomic_load(&engine->n_models);
+    for (uint32_t i = 0; i < n; i++) {
+        out->pages_total += page_pool_n_pages(engine->models[i]->pool);
+    }
+}

@@ -1,0 +1,49 @@
+/* A loaded model inside the engine: file, tokenizer, prepared plan, pages, and the sequences that run on it.
+ * Everything under "engine thread" belongs to it alone; the rest is constant after load. */
+#ifndef REALM_ENGINE_ENGINE_MODEL_H
+#define REALM_ENGINE_ENGINE_MODEL_H
+
+#include "backend/backend.h"
+#include "engine/engine.h"
+#include "engine/sequence.h"
+#include "kv/page_pool.h"
+#include "model/model.h"
+#include "tokenizer/tokenizer.h"
+
+struct engine_model {
+    char *name;
+    struct model *model;
+    struct tokenizer *tokenizer;
+    struct backend_model *backend_model;
+    uint32_t context_length;
+    uint32_t max_rows;
+    uint32_t max_sequences;
+    token_id *end_tokens;
+    uint32_t n_end_tokens;
+    int64_t loaded_at_s;
+    /* Engine thread: */
+    struct page_pool *pool;
+    struct sequence_list waiting;
+    struct sequence_list running; /* PREFILL and DECODE, oldest first */
+    struct sequence **picked;     /* [max_sequences] of this step */
+    uint32_t n_picked;
+    token_id *batch_tokens;                  /* [max_rows] */
+    uint32_t *batch_logits_rows;             /* [max_sequences] */
+    struct batch_sequence *batch_sequences;  /* [max_sequences] */
+    struct page_copies copies;               /* [max_sequences] */
+    float *fork_logits;                      /* [vocabulary] */
+    struct batch batch;
+};
+
+REALM_MUST_CHECK realm_status engine_model_open(struct backend *backend,
+                                                const char *name,
+                                                const char *path,
+                                                const struct engine_model_options *options,
+                                                struct engine_model **out,
+                                                struct realm_error *error);
+/* NULL is fine. No sequence may be left. */
+void engine_model_close(struct engine_model *model);
+
+const token_id *engine_model_end_tokens(const struct engine_model *model, uint32_t *n);
+
+#endif

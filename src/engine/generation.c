@@ -1,0 +1,169 @@
+#include "engine/generation.h"
+
+#include "base/alloc.h"
+#include "engine/engine.h"
+#include "engine/engine_model.h"
+
+/* Records a ring holds per choice before its reader must read: enough for a reader that wakes a few times
+ * a second. */
+#define RECORDS_PER_CHOICE 32u
+
+static void generation_free(struct generation *generation)
+{
+    if (generation->sequences != NULL) {
+        for (uint32_t i = 0; i < generation->n_choices; i++) {
+            sequence_destroy(generation->sequences[i]);
+        }
+    }
+    alloc_free(generation->sequences);
+    alloc_free(generation->stop_tokens);
+    alloc_free(generation->banned);
+    event_ring_deinit(&generation->ring);
+    condition_deinit(&generation->readable);
+    mutex_deinit(&generation->mutex);
+    alloc_free(generation);
+}
+
+/* Copies the stop tokens and lists what is banned before min_tokens. */
+static realm_status copy_stop_tokens(struct generation *generation,
+                                     const struct request *request,
+                                     struct realm_error *error)
+{
+    uint32_t n_end;
+    const token_id *const end = engine_model_end_tokens(request->model, &n_end);
+    const uint32_t n_stop = request->n_stop_tokens;
+    generation->stop_tokens = alloc_zeroed(ALLOC_REQUEST, n_stop, sizeof(token_id));
+    generation->banned = alloc_zeroed(ALLOC_REQUEST, (size_t)n_stop + n_end, sizeof(token_id));
+    if (generation->stop_tokens == NULL || generation->banned == NULL) {
+        return realm_error_out_of_memory(error, n_stop * sizeof(token_id), "stop tokens");
+    }
+    for (uint32_t i = 0; i < n_stop; i++) {
+        generation->stop_tokens[i] = request->stop_tokens[i];
+        generation->banned[i] = request->stop_tokens[i];
+    }
+    for (uint32_t i = 0; i < n_end; i++) {
+        generation->banned[n_stop + i] = end[i];
+    }
+    generation->n_stop_tokens = n_stop;
+    generation->n_banned = n_stop + n_end;
+    return REALM_OK;
+}
+
+static realm_status create_sequences(struct generation *generation,
+                                     const struct request *request,
+                                     uint32_t max_tokens,
+                                     struct page_pool *pool,
+                                     struct realm_error *error)
+{
+    const uint32_t n_choices = request->n_choices == 0 ? 1 : request->n_choices;
+    generation->sequences =
+        alloc_zeroed(ALLOC_REQUEST, n_choices, sizeof(struct sequence *));
+    if (generation->sequences == NULL) {
+        return realm_error_out_of_memory(error, n_choices * sizeof(void *), "choices");
+    }
+    generation->n_choices = n_choices;
+    generation->n_live = n_choices;
+    const struct tokenizer *const tokenizer = engine_model_tokenizer(request->model);
+    for (uint32_t i = 0; i < n_choices; i++) {
+        REALM_TRY(sequence_create(generation,
+                                  request,
+                                  i,
+                                  max_tokens,
+                                  tokenizer_vocabulary(tokenizer),
+                                  tokenizer,
+                                  pool,
+                                  &generation->sequences[i],
+                                  error));
+    }
+    return event_ring_init(&generation->ring,
+                           text_stream_max_bytes(generation->sequences[0]->text),
+                           request->sampling.logprobs ? request->sampling.n_top_logprobs : 0,
+                           n_choices * RECORDS_PER_CHOICE,
+                           error);
+}
+
+realm_status generation_create(const struct request *request,
+                               uint32_t max_tokens,
+                               struct page_pool *pool,
+                               struct generation **out,
+                               struct realm_error *error)
+{
+    *out = NULL;
+    struct generation *generation = alloc_zeroed(ALLOC_REQUEST, 1, sizeof *generation);
+    if (generation == NULL) {
+        return realm_error_out_of_memory(error, sizeof *generation, "generation");
+    }
+    mutex_init(&generation->mutex);
+    condition_init(&generation->readable);
+    atomic_init(&generation->owners, 2);
+    atomic_init(&generation->cancelled, false);
+    generation->model = request->model;
+    generation->wake = request->wake;
+    generation->wake_context = request->wake_context;
+    generation->deadline_ns = request->deadline_ns;
+    generation->min_tokens = request->min_tokens;
+    generation->ignore_end = request->ignore_end;
+    generation->logprobs = request->sampling.logprobs;
+    generation->n_prompt = request->n_prompt;
+    realm_status status = copy_stop_tokens(generation, request, error);
+    if (status == REALM_OK) {
+        status = create_sequences(generation, request, max_tokens, pool, error);
+    }
+    if (status != REALM_OK) {
+        generation_free(generation);
+        return status;
+    }
+    *out = generation;
+    return REALM_OK;
+}
+
+void generation_drop(struct generation *generation)
+{
+    if (atomic_fetch_sub_explicit(&generation->owners, 1, memory_order_acq_rel) == 1) {
+        generation_free(generation);
+    }
+}
+
+void generation_signal(struct generation *generation)
+{
+    mutex_lock(&generation->mutex);
+    if (generation->wake != NULL) {
+        generation->wake(generation->wake_context);
+    }
+    condition_signal(&generation->readable);
+    mutex_unlock(&generation->mutex);
+}
+
+bool generation_next(struct generation *generation, struct event *out)
+{
+    return event_ring_next(&generation->ring, out);
+}
+
+bool generation_wait(struct generation *generation, uint32_t timeout_ms)
+{
+    bool in_time = true;
+    mutex_lock(&generation->mutex);
+    while (in_time && event_ring_empty(&generation->ring)) {
+        in_time = condition_wait_ms(&generation->readable, &generation->mutex, timeout_ms);
+    }
+    const bool readable = !event_ring_empty(&generation->ring);
+    mutex_unlock(&generation->mutex);
+    return readable;
+}
+
+void generation_cancel(struct generation *generation)
+{
+    atomic_store_explicit(&generation->cancelled, true, memory_order_release);
+}
+
+void generation_release(struct generation *generation)
+{
+    if (generation == NULL) {
+        return;
+    }
+    mutex_lock(&generation->mutex);
+    generation->wake = NULL;
+    mutex_unlock(&generation->mutex);
+    generation_cancel(generation);
+    generation_drop(generation);
+}

@@ -1,0 +1,51 @@
+/* A running request as engine and reader share it: two owners, the last one frees it.
+ * The engine thread writes the ring and owns the sequences; the reader reads the ring, may cancel. */
+#ifndef REALM_ENGINE_GENERATION_H
+#define REALM_ENGINE_GENERATION_H
+
+#include "engine/event_ring.h"
+#include "engine/request.h"
+#include "engine/sequence.h"
+
+struct generation {
+    struct event_ring ring;
+    struct engine_model *model;
+    _Atomic uint32_t owners; /* 2: engine and reader */
+    _Atomic bool cancelled;
+    struct mutex mutex; /* wake and signalled */
+    struct condition readable;
+    void (*wake)(void *context); /* NULL once the reader has gone; under mutex */
+    void *wake_context;
+    /* Constant after submit: */
+    uint64_t deadline_ns;
+    token_id *stop_tokens;
+    uint32_t n_stop_tokens;
+    token_id *banned; /* end and stop tokens, refused before min_tokens */
+    uint32_t n_banned;
+    uint32_t min_tokens;
+    bool ignore_end;
+    bool logprobs;
+    struct sequence **sequences; /* [n_choices] */
+    uint32_t n_choices;
+    uint32_t n_prompt;
+    /* Engine thread: */
+    uint32_t n_live; /* choices that have not ended */
+    uint32_t n_completion;
+    realm_status status; /* the worst of its choices */
+    bool touched;        /* events were pushed since the last wake */
+    bool started;
+    size_t step_room; /* records the ring still takes in this step */
+    struct generation *next_touched;
+};
+
+REALM_MUST_CHECK realm_status generation_create(const struct request *request,
+                                                uint32_t max_tokens,
+                                                struct page_pool *pool,
+                                                struct generation **out,
+                                                struct realm_error *error);
+/* Gives up one owner's part. */
+void generation_drop(struct generation *generation);
+/* Tells the reader that there is something to read.  Engine thread. */
+void generation_signal(struct generation *generation);
+
+#endif

@@ -1,0 +1,31 @@
+/* The engine thread: takes arrivals, steps the models by turns, sleeps when there is nothing to do. */
+#ifndef REALM_ENGINE_LOOP_H
+#define REALM_ENGINE_LOOP_H
+
+#include "backend/backend.h"
+#include "base/queue.h"
+#include "base/thread.h"
+#include "engine/engine.h"
+#include "engine/stats.h"
+
+#define ENGINE_MAX_MODELS 64u
+
+struct engine {
+    struct backend *backend;
+    struct mutex backend_mutex; /* one caller of the compute pool: a step, or a load */
+    struct mutex models_mutex;  /* serialises loads; readers go by n_models */
+    struct engine_model *models[ENGINE_MAX_MODELS];
+    _Atomic uint32_t n_models;
+    struct queue *arrivals; /* of struct generation */
+    uint32_t max_waiting;
+    _Atomic bool draining;
+    _Atomic bool stopping;
+    struct stats stats;
+    struct thread thread;
+};
+
+REALM_MUST_CHECK realm_status loop_start(struct engine *engine, struct realm_error *error);
+/* Cancels everything and joins.  Fine when it was never started. */
+void loop_stop(struct engine *engine);
+
+#endif

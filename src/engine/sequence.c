@@ -1,0 +1,130 @@
+#include "engine/sequence.h"
+
+#include "base/alloc.h"
+#include "engine/request.h"
+
+realm_status sequence_create(struct generation *generation,
+                             const struct request *request,
+                             uint32_t choice,
+                             uint32_t max_tokens,
+                             uint32_t vocabulary,
+                             const struct tokenizer *tokenizer,
+                             struct page_pool *pool,
+                             struct sequence **out,
+                             struct realm_error *error)
+{
+    *out = NULL;
+    struct sequence *sequence = alloc_zeroed(ALLOC_REQUEST, 1, sizeof *sequence);
+    if (sequence == NULL) {
+        return realm_error_out_of_memory(error, sizeof *sequence, "sequence");
+    }
+    realm_status status = REALM_OK;
+    sequence->generation = generation;
+    sequence->choice = choice;
+    sequence->state = choice == 0 ? SEQUENCE_WAITING : SEQUENCE_FORK;
+    sequence->n_prompt = request->n_prompt;
+    sequence->max_tokens = max_tokens;
+    sequence->tokens = alloc_zeroed(ALLOC_REQUEST, max_tokens, sizeof *sequence->tokens);
+    if (sequence->tokens == NULL) {
+        status = realm_error_out_of_memory(error, max_tokens * sizeof(token_id), "sequence");
+        goto fail;
+    }
+    memcpy(sequence->tokens, request->prompt, request->n_prompt * sizeof *request->prompt);
+    sequence->n_tokens = request->n_prompt;
+    status = page_table_create(pool, max_tokens, &sequence->pages, error);
+    if (status != REALM_OK) {
+        goto fail;
+    }
+    struct sampler_options sampling = request->sampling;
+    sampling.stream = choice;
+    status = sampler_create(&sampling, vocabulary, max_tokens, &sequence->sampler, error);
+    if (status != REALM_OK) {
+        goto fail;
+    }
+    sampler_observe(sequence->sampler, request->prompt, request->n_prompt);
+    status = text_stream_create(tokenizer,
+                                request->stops,
+                                request->n_stops,
+                                request->echo_special,
+                                &sequence->text,
+                                error);
+    if (status != REALM_OK) {
+        goto fail;
+    }
+    *out = sequence;
+    return REALM_OK;
+
+fail:
+    sequence_destroy(sequence);
+    return status;
+}
+
+void sequence_destroy(struct sequence *sequence)
+{
+    if (sequence == NULL) {
+        return;
+    }
+    page_table_destroy(sequence->pages);
+    sampler_destroy(sequence->sampler);
+    text_stream_destroy(sequence->text);
+    alloc_free(sequence->tokens);
+    alloc_free(sequence);
+}
+
+void sequence_list_append(struct sequence_list *list, struct sequence *sequence)
+{
+    sequence->next = NULL;
+    if (list->last != NULL) {
+        list->last->next = sequence;
+    } else {
+        list->first = sequence;
+    }
+    list->last = sequence;
+    list->length++;
+}
+
+void sequence_list_prepend(struct sequence_list *list, struct sequence *sequence)
+{
+    sequence->next = list->first;
+    list->first = sequence;
+    if (list->last == NULL) {
+        list->last = sequence;
+    }
+    list->length++;
+}
+
+struct sequence *sequence_list_take_first(struct sequence_list *list)
+{
+    struct sequence *const first = list->first;
+    if (first != NULL) {
+        list->first = first->next;
+        if (list->first == NULL) {
+            list->last = NULL;
+        }
+        list->length--;
+        first->next = NULL;
+    }
+    return first;
+}
+
+bool sequence_list_remove(struct sequence_list *list, struct sequence *sequence)
+{
+    struct sequence *previous = NULL;
+    for (struct sequence *s = list->first; s != NULL; previous = s, s = s->next) {
+        if (s != sequence) {
+            continue;
+        }
+        if (previous != NULL) {
+            previous->next = s->next;
+        } else {
+            list->first = s->next;
+        }
+        if (list->last == s) {
+            list->last = previous;
+        }
+        list->length--;
+        s->next = NULL;
+        return true;
+    }
+    return false;
+}

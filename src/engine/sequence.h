@@ -1,0 +1,87 @@
+/* A sequence: one growing list of tokens with its pages, sampler and text.  Made by engine_submit on the
+ * caller's thread, owned by the engine thread from the queue on; takes no memory after it is made.
+ *
+ *            admitted                     last prompt token computed
+ *  WAITING ------------> PREFILL ------------------------------------> DECODE
+ *     ^                     |                                            |
+ *     |     preempted       |                 preempted                  |
+ *     +---------------------+--------------------------------------------+
+ *  FORK: a further choice; becomes DECODE with shared pages when choice 0's prompt is computed
+ *  any --> ENDED (stop, length, cancelled, error)
+ *
+ * Invariants
+ *  (1) the first n_computed tokens have their KV in the pages; n_computed == tokens of the page table between
+ *      steps.
+ *  (2) WAITING, FORK and ENDED sequences hold no pages.
+ *  (3) n_computed < n_tokens for PREFILL and DECODE between steps: there is always a token to run. */
+#ifndef REALM_ENGINE_SEQUENCE_H
+#define REALM_ENGINE_SEQUENCE_H
+
+#include "base/thread.h"
+#include "engine/event.h"
+#include "kv/page_table.h"
+#include "sample/sampler.h"
+#include "tokenizer/text_stream.h"
+
+struct generation;
+struct request;
+
+enum sequence_state {
+    SEQUENCE_WAITING,
+    SEQUENCE_FORK,
+    SEQUENCE_PREFILL,
+    SEQUENCE_DECODE,
+    SEQUENCE_ENDED
+};
+
+struct sequence {
+    struct generation *generation;
+    struct sequence *next; /* in the list its state puts it in */
+    uint32_t choice;
+    enum sequence_state state;
+    token_id *tokens; /* [max_tokens] prompt, then completion */
+    uint32_t n_tokens;
+    uint32_t n_prompt;
+    uint32_t max_tokens; /* prompt and completion */
+    uint32_t n_computed;
+    struct page_table *pages;
+    struct sampler *sampler;
+    struct text_stream *text;
+    /* Of the current step: */
+    uint32_t step_rows;   /* rows it has in the batch; 0: not in it */
+    uint32_t logits_index; /* of its last row, when step_wants_logits */
+    bool step_wants_logits;
+};
+
+/* max_tokens: prompt and completion together. */
+REALM_MUST_CHECK realm_status sequence_create(struct generation *generation,
+                                              const struct request *request,
+                                              uint32_t choice,
+                                              uint32_t max_tokens,
+                                              uint32_t vocabulary,
+                                              const struct tokenizer *tokenizer,
+                                              struct page_pool *pool,
+                                              struct sequence **out,
+                                              struct realm_error *error);
+/* NULL is fine.  It must hold no pages. */
+void sequence_destroy(struct sequence *sequence);
+
+static inline uint32_t sequence_n_completion(const struct sequence *sequence)
+{
+    return sequence->n_tokens - sequence->n_prompt;
+}
+
+/* A list in order of arrival. */
+struct sequence_list {
+    struct sequence *first;
+    struct sequence *last;
+    uint32_t length;
+};
+
+void sequence_list_append(struct sequence_list *list, struct sequence *sequence);
+void sequence_list_prepend(struct sequence_list *list, struct sequence *sequence);
+struct sequence *sequence_list_take_first(struct sequence_list *list);
+/* False: it is not in the list. */
+bool sequence_list_remove(struct sequence_list *list, struct sequence *sequence);
+
+#endif

@@ -1,0 +1,232 @@
+/* Here a token is made: scheduler_pick -> batch_build -> backend -> sampler -> text -> event. */
+#include "engine/step.h"
+
+#include "base/clock.h"
+#include "engine/batch_build.h"
+#include "engine/emit.h"
+#include "engine/scheduler.h"
+
+static const struct bytes no_text = {.data = (const uint8_t *)"", .length = 0};
+
+struct step {
+    struct engine_model *model;
+    struct stats *stats;
+    struct touched touched;
+};
+
+static void fail_sequence(struct step *step,
+                          struct sequence *sequence,
+                          const struct realm_error *error)
+{
+    emit_finished(step->model,
+                  &step->touched,
+                  step->stats,
+                  sequence,
+                  REALM_FINISH_ERROR,
+                  TOKEN_NONE,
+                  text_stream_finish(sequence->text),
+                  error);
+}
+
+static void finish_sequence(struct step *step,
+                            struct sequence *sequence,
+                            realm_finish finish,
+                            token_id stop_token,
+                            struct bytes text)
+{
+    emit_finished(
+        step->model, &step->touched, step->stats, sequence, finish, stop_token, text, NULL);
+}
+
+static bool is_stop_token(const struct generation *generation, token_id token)
+{
+    for (uint32_t i = 0; i < generation->n_stop_tokens; i++) {
+        if (generation->stop_tokens[i] == token) {
+            return true;
+        }
+    }
+    return !generation->ignore_end && tokenizer_is_end(generation->model->tokenizer, token);
+}
+
+/* Takes the sampled token: ends the sequence, or makes the token its next one to run. */
+static void accept_token(struct step *step,
+                         struct sequence *sequence,
+                         const struct sampler_choice *choice)
+{
+    struct generation *const generation = sequence->generation;
+    stats_add(&step->stats->completion_tokens, 1);
+    sequence->tokens[sequence->n_tokens++] = choice->token;
+    if (is_stop_token(generation, choice->token)) {
+        finish_sequence(step,
+                        sequence,
+                        REALM_FINISH_STOP,
+                        choice->token,
+                        text_stream_finish(sequence->text));
+        return;
+    }
+    struct bytes text;
+    const bool stopped = text_stream_push(sequence->text, choice->token, &text);
+    emit_token(&step->touched, sequence, choice, text);
+    if (stopped) {
+        finish_sequence(step, sequence, REALM_FINISH_STOP, TOKEN_NONE, no_text);
+    } else if (sequence->n_tokens == sequence->max_tokens) {
+        finish_sequence(step,
+                        sequence,
+                        REALM_FINISH_LENGTH,
+                        TOKEN_NONE,
+                        text_stream_finish(sequence->text));
+    }
+}
+
+static void sample(struct step *step, struct sequence *sequence, float *logits)
+{
+    const struct generation *const generation = sequence->generation;
+    const bool early = sequence_n_completion(sequence) < generation->min_tokens;
+    struct sampler_choice choice;
+    struct realm_error error;
+    if (sampler_next(sequence->sampler,
+                     logits,
+                     generation->banned,
+                     early ? generation->n_banned : 0,
+                     &choice,
+                     &error) != REALM_OK) {
+        fail_sequence(step, sequence, &error);
+        return;
+    }
+    accept_token(step, sequence, &choice);
+}
+
+/* The prompt is computed: the further choices share its pages and draw from the same logits. */
+static void start_forks(struct step *step, struct sequence *first, const float *logits)
+{
+    struct engine_model *const model = step->model;
+    struct generation *const generation = first->generation;
+    const size_t n_bytes = plan_vocabulary(model_plan(model->model)) * sizeof(float);
+    for (uint32_t i = 1; i < generation->n_choices; i++) {
+        struct sequence *const fork = generation->sequences[i];
+        if (fork->state != SEQUENCE_FORK) {
+            continue;
+        }
+        page_table_fork(first->pages, fork->pages);
+        fork->n_computed = first->n_computed;
+        fork->state = SEQUENCE_DECODE;
+        sequence_list_append(&model->running, fork);
+        memcpy(model->fork_logits, logits, n_bytes);
+        sample(step, fork, model->fork_logits);
+    }
+}
+
+/* Moves one sequence on after its rows have run. */
+static void advance(struct step *step, struct sequence *sequence)
+{
+    struct generation *const generation = sequence->generation;
+    if (sequence->state == SEQUENCE_ENDED) {
+        return; /* a sibling's failure ended it in this step */
+    }
+    sequence->n_computed += sequence->step_rows;
+    if (!sequence->step_wants_logits) {
+        return;
+    }
+    sequence->state = SEQUENCE_DECODE;
+    float *const logits = backend_logits(step->model->backend_model, sequence->logits_index);
+    if (!generation->started) {
+        stats_add(&step->stats->prompt_tokens, generation->n_prompt);
+        emit_started(&step->touched, generation);
+        start_forks(step, sequence, logits);
+    }
+    sample(step, sequence, logits);
+}
+
+/* Ends every choice of a generation that has not ended. */
+static void end_generation(struct step *step,
+                           struct generation *generation,
+                           const struct realm_error *error)
+{
+    for (uint32_t i = 0; i < generation->n_choices; i++) {
+        struct sequence *const sequence = generation->sequences[i];
+        if (sequence->state == SEQUENCE_ENDED) {
+            continue;
+        }
+        if (error != NULL) {
+            fail_sequence(step, sequence, error);
+        } else {
+            finish_sequence(step, sequence, REALM_FINISH_CANCELLED, TOKEN_NONE, no_text);
+        }
+    }
+}
+
+bool step_run(struct engine_model *model, struct stats *stats)
+{
+    struct step step = {.model = model, .stats = stats};
+    stats_add(&stats->preemptions, scheduler_pick(model));
+    if (model->n_picked == 0) {
+        return false;
+    }
+    const uint64_t begin_ns = clock_monotonic_ns();
+    batch_build(model);
+    struct realm_error error = {.status = REALM_OK};
+    realm_status status = backend_submit(model->backend_model, &model->batch, &error);
+    if (status == REALM_OK) {
+        status = backend_wait(model->backend_model, &error);
+    }
+    for (uint32_t i = 0; i < model->n_picked; i++) {
+        if (status == REALM_OK) {
+            advance(&step, model->picked[i]);
+        } else {
+            end_generation(&step, model->picked[i]->generation, &error);
+        }
+    }
+    emit_signal(&step.touched);
+    stats_add(&stats->steps, 1);
+    stats_add(&stats->step_ns, clock_monotonic_ns() - begin_ns);
+    return true;
+}
+
+/* True: it was ended. */
+static bool sweep_generation(struct step *step, struct generation *generation, uint64_t now_ns)
+{
+    if (atomic_load_explicit(&generation->cancelled, memory_order_acquire)) {
+        end_generation(step, generation, NULL);
+        return true;
+    }
+    if (generation->deadline_ns != 0 && now_ns > generation->deadline_ns) {
+        struct realm_error error;
+        realm_error_set(&error,
+                        REALM_DEADLINE_EXCEEDED,
+                        "the request passed its deadline by %llu ms",
+                        (unsigned long long)((now_ns - generation->deadline_ns) / 1000000u));
+        end_generation(step, generation, &error);
+        return true;
+    }
+    return false;
+}
+
+/* Ending one generation may take any sequence off the list, so the walk starts again after each. */
+static void sweep_list(struct step *step, const struct sequence_list *list, uint64_t now_ns)
+{
+    struct sequence *s = list->first;
+    while (s != NULL) {
+        s = sweep_generation(step, s->generation, now_ns) ? list->first : s->next;
+    }
+}
+
+void step_sweep(struct engine_model *model, struct stats *stats)
+{
+    struct step step = {.model = model, .stats = stats};
+    const uint64_t now_ns = clock_monotonic_ns();
+    sweep_list(&step, &model->running, now_ns);
+    sweep_list(&step, &model->waiting, now_ns);
+    emit_signal(&step.touched);
+}
+
+void step_end_all(struct engine_model *model, struct stats *stats)
+{
+    struct step step = {.model = model, .stats = stats};
+    while (model->running.first != NULL) {
+        end_generation(&step, model->running.first->generation, NULL);
+    }
+    while (model->waiting.first != NULL) {
+        end_generation(&step, model->waiting.first->generation, NULL);
+    }
+    emit_signal(&step.touched);
+}
