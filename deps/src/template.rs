@@ -1,0 +1,188 @@
+//! A chat template: Jinja2 text, compiled once, rendered as Hugging Face's `apply_chat_template`.
+
+use crate::python_json::{float_repr, tojson};
+use crate::python_method::{self, trim};
+use crate::python_time;
+use crate::source::{prepare, MAX_SOURCE_BYTES};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::ValueKind;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const NAME: &str = "chat_template";
+
+/// One fuel is one instruction or 64 bytes.  Large templates with tools take some 10,000; the base
+/// runs out in well under a second.  Each byte of the context pays for its own way through: copied
+/// by filters, written as JSON, split.
+const BASE_FUEL: u64 = 500_000;
+const FUEL_PER_CONTEXT_BYTE: u64 = 4;
+
+/// Nested blocks, calls of macros (each counts as several) and so on.
+const MAX_RECURSION: usize = 200;
+
+pub enum Failure {
+    Syntax(String),
+    Context(String),
+    Raised(String),
+    Failed(String),
+    Limit(String),
+}
+
+/// The message of raise_exception, carried inside minijinja's error.
+#[derive(Debug)]
+struct Raised(String);
+
+impl fmt::Display for Raised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Raised {}
+
+pub struct Template {
+    environment: Environment<'static>,
+}
+
+impl Template {
+    pub fn new(source: &[u8]) -> Result<Template, Failure> {
+        if source.len() > MAX_SOURCE_BYTES {
+            return Err(Failure::Syntax(format!(
+                "the template has {} bytes, more than the {MAX_SOURCE_BYTES} allowed",
+                source.len()
+            )));
+        }
+        let source = std::str::from_utf8(source)
+            .map_err(|e| Failure::Syntax(format!("the template is not UTF-8: {e}")))?;
+        let mut environment = new_environment().map_err(|e| Failure::Syntax(describe(&e)))?;
+        environment
+            .add_template_owned(NAME, prepare(source))
+            .map_err(|e| Failure::Syntax(describe(&e)))?;
+        Ok(Template { environment })
+    }
+
+    pub fn render(&self, context: &[u8], max_bytes: usize) -> Result<Vec<u8>, Failure> {
+        let mut variables: BTreeMap<String, Value> = serde_json::from_slice(context)
+            .map_err(|e| Failure::Context(format!("the context is not a JSON object: {e}")))?;
+        for (name, default) in [
+            ("tools", Value::from(())),
+            ("documents", Value::from(())),
+            ("add_generation_prompt", Value::from(false)),
+        ] {
+            variables.entry(name.into()).or_insert(default);
+        }
+
+        // Fuel is the environment's; a copy shares everything that is large.
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(BASE_FUEL + FUEL_PER_CONTEXT_BYTE * context.len() as u64));
+        let mut out = Ceiling { text: Vec::new(), max_bytes, full: false };
+        let result = environment
+            .get_template(NAME)
+            .and_then(|t| t.render_captured_to(Value::from(variables), &mut out).map(|_| ()));
+        match result {
+            Ok(()) => Ok(out.text),
+            Err(_) if out.full => Err(Failure::Limit(format!(
+                "the rendered text is longer than the {max_bytes} bytes allowed"
+            ))),
+            Err(error) => Err(classify(&error)),
+        }
+    }
+}
+
+fn new_environment() -> Result<Environment<'static>, Error> {
+    let mut environment = Environment::new();
+    environment
+        .set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_recursion_limit(MAX_RECURSION);
+    environment.set_unknown_method_callback(python_method::call);
+    environment.set_formatter(|out, state, value| {
+        if value.kind() == ValueKind::Number && !value.is_integer() {
+            if let Ok(float) = f64::try_from(value.clone()) {
+                return out.write_str(&float_repr(float)).map_err(Error::from);
+            }
+        }
+        minijinja::escape_formatter(out, state, value)
+    });
+    environment.add_filter("tojson", tojson);
+    environment.add_filter("trim", |text: Cow<'_, str>, chars: Option<Cow<'_, str>>| {
+        trim(&text, chars.as_deref(), true, true)
+    });
+    environment.add_function("raise_exception", raise_exception);
+    environment.add_function("strftime_now", strftime_now);
+    Ok(environment)
+}
+
+fn raise_exception(message: String) -> Result<Value, Error> {
+    Err(Error::new(ErrorKind::InvalidOperation, "raised by the template")
+        .with_source(Raised(message)))
+}
+
+fn strftime_now(state: &State, format: &str) -> Result<String, Error> {
+    // A conversion writes at most some 30 bytes for two.
+    state.consume_fuel(format.len() as u64)?;
+    let now = match state.lookup("realm_now") {
+        Some(now) if now.kind() == ValueKind::Number => f64::try_from(now)?.floor() as i64,
+        _ => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64),
+    };
+    if !python_time::SECONDS.contains(&now) {
+        let message = format!("realm_now is {now}, not a time between the years 1 and 9999");
+        return Err(Error::new(ErrorKind::InvalidOperation, message));
+    }
+    Ok(python_time::strftime(now, format))
+}
+
+fn classify(error: &Error) -> Failure {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if let Some(Raised(message)) = current.downcast_ref() {
+            return Failure::Raised(message.clone());
+        }
+        if let Some(inner) = current.downcast_ref::<Error>() {
+            if inner.kind() == ErrorKind::OutOfFuel {
+                return Failure::Limit("the template did more work than is allowed".into());
+            }
+            if inner.detail() == Some("recursion limit exceeded") {
+                return Failure::Limit("the template nests deeper than is allowed".into());
+            }
+        }
+        cause = current.source();
+    }
+    Failure::Failed(describe(error))
+}
+
+fn describe(error: &Error) -> String {
+    let mut text = match error.detail() {
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    };
+    if let Some(line) = error.line() {
+        text.push_str(&format!(" (line {line})"));
+    }
+    text
+}
+
+struct Ceiling {
+    text: Vec<u8>,
+    max_bytes: usize,
+    full: bool,
+}
+
+impl Write for Ceiling {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > self.max_bytes - self.text.len() {
+            self.full = true;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
