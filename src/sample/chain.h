@@ -1,0 +1,58 @@
+/* The sampler's inside, shared by the families of steps.
+ *
+ * After the logits are adjusted, the chain works on *weights*: unnormalised probabilities exp(logit - max) in the
+ * logits' own storage; a removed token has weight 0.  Truncation never sorts: it finds the threshold by
+ * radix selection over the bits of the keys (non-negative floats order as their bits do). */
+#ifndef REALM_SAMPLE_CHAIN_H
+#define REALM_SAMPLE_CHAIN_H
+
+#include "base/random.h"
+#include "sample/sampler.h"
+#include "sample/token_table.h"
+
+struct sampler {
+    struct sampler_options options; /* pointers are NULL: copied below */
+    uint32_t vocabulary;
+    struct philox philox;
+    struct sampler_bias *biases;
+    token_id *breakers;
+    token_id *history; /* [max_tokens]; only when something looks back */
+    uint32_t n_history;
+    uint32_t max_history;
+    struct token_table counts; /* of the penalty window */
+    struct token_table matches; /* DRY: longest match by token */
+    uint32_t *z;                /* DRY: [max_tokens] */
+    float *raw_logits;          /* [vocabulary], with logprobs */
+    float mirostat_mu;
+};
+
+/* --- adjusting logits */
+void penalties_observe(struct sampler *sampler, token_id token);
+void penalties_apply(const struct sampler *sampler, float *logits);
+void dry_apply(struct sampler *sampler, float *logits);
+
+/* --- weights */
+
+/* Greatest logit (NaN counts as -inf); *token: the lowest id that has it. -INFINITY: none is finite. */
+float logits_max(const float *logits, uint32_t n, token_id *token);
+/* weights[i] = exp((logits[i] - max) * scale), in place; returns their sum. */
+double weights_from_logits(float *logits, uint32_t n, float max, float scale);
+double weights_sum(const float *weights, uint32_t n);
+
+/* Each keeps at least one token and returns the sum of what is kept. */
+double truncate_top_k(float *weights, uint32_t n, uint32_t k, double sum);
+double truncate_top_p(float *weights, uint32_t n, double part, double sum);
+double truncate_typical(float *weights, uint32_t n, double part, double sum);
+double truncate_min_p(float *weights, uint32_t n, float part);
+/* weights^(1 / temperature). */
+double weights_temper(float *weights, uint32_t n, float temperature);
+/* The token at `part` (in [0,1)) of the running sum. */
+token_id weights_draw(const float *weights, uint32_t n, double sum, double part);
+
+/* --- mirostat (Basu et al. 2021) */
+token_id mirostat_next(struct sampler *sampler, float *weights, double sum);
+
+/* --- log-probabilities of raw logits */
+void logprobs_fill(const struct sampler *sampler, struct sampler_choice *choice);
+
+#endif

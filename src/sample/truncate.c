@@ -1,0 +1,273 @@
+/* Weights and their truncation without sorting. */
+#include <math.h>
+#include <string.h>
+
+#include "sample/chain.h"
+
+#define BLOCK 64u
+
+float logits_max(const float *logits, uint32_t n, token_id *token)
+{
+    float max = -INFINITY;
+    token_id best = 0;
+    /* The compare of a block's maximum fails for NaN; the search inside runs only when it wins. */
+    for (uint32_t begin = 0; begin < n; begin += BLOCK) {
+        const uint32_t end = n - begin < BLOCK ? n : begin + BLOCK;
+        float block_max = -INFINITY;
+        for (uint32_t i = begin; i < end; i++) {
+            block_max = logits[i] > block_max ? logits[i] : block_max;
+        }
+        if (block_max > max) {
+            max = block_max;
+            for (best = begin; logits[best] != block_max;) {
+                best++;
+            }
+        }
+    }
+    *token = best;
+    return max;
+}
+
+/* exp(x) for x <= 0, relative error under 2e-7; 0 below -87.  Cody-Waite reduction, degree-6 polynomial. */
+static inline float exp_negative(float x)
+{
+    const float clamped = x > -87.0f ? x : -87.0f;
+    const float shifted = clamped * 1.44269504f + 12582912.0f; /* nearest integer in the low bits */
+    const float k = shifted - 12582912.0f;
+    const float r = (clamped - k * 0.693145751953125f) - k * 1.42860677e-6f;
+    float p = 1.0f / 720.0f;
+    p = p * r + 1.0f / 120.0f;
+    p = p * r + 1.0f / 24.0f;
+    p = p * r + 1.0f / 6.0f;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    int32_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (int32_t)((uint32_t)(bits + 127) << 23); /* 2^k */
+    float scale;
+    memcpy(&scale, &bits, sizeof scale);
+    return x >= -87.0f ? p * scale : 0.0f;
+}
+
+double weights_from_logits(float *logits, uint32_t n, float max, float scale)
+{
+    double sum = 0;
+    for (uint32_t begin = 0; begin < n; begin += BLOCK) {
+        const uint32_t end = n - begin < BLOCK ? n : begin + BLOCK;
+        float lanes[8] = {0};
+        uint32_t i = begin;
+        for (; i + 8 <= end; i += 8) {
+            for (uint32_t lane = 0; lane < 8; lane++) {
+                /* NaN fails the compare inside and weighs nothing. */
+                const float weight = exp_negative((logits[i + lane] - max) * scale);
+                logits[i + lane] = weight;
+                lanes[lane] += weight;
+            }
+        }
+        for (; i < end; i++) {
+            logits[i] = exp_negative((logits[i] - max) * scale);
+            lanes[0] += logits[i];
+        }
+        for (uint32_t lane = 0; lane < 8; lane++) {
+            sum += (double)lanes[lane];
+        }
+    }
+    return sum;
+}
+
+double weights_sum(const float *weights, uint32_t n)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        sum += (double)weights[i];
+    }
+    return sum;
+}
+
+/* --- selection ---------------------------------------------------------------------------------- */
+
+/* A key per token, taken in falling order. */
+typedef float (*key_function)(float weight, double parameter);
+
+static float key_weight(float weight, double parameter)
+{
+    (void)parameter;
+    return weight;
+}
+
+/* Typical: nearest to the entropy first; shifted so that keys are positive. */
+static float key_typical(float weight, double log_sum_minus_entropy)
+{
+    const double surprise_off = fabs(log((double)weight) - log_sum_minus_entropy);
+    return (float)(1e4 - (surprise_off < 9e3 ? surprise_off : 9e3));
+}
+
+static uint32_t key_bits(float key)
+{
+    uint32_t bits;
+    memcpy(&bits, &key, sizeof bits);
+    return bits;
+}
+
+#define RADIX_BITS 11u
+#define RADIX_BINS (1u << RADIX_BITS)
+
+struct selection {
+    key_function key;
+    double parameter;
+    bool by_count; /* limit counts tokens; else it is a sum of weights */
+    double limit;
+};
+
+static uint32_t selection_bits(const struct selection *selection, float weight)
+{
+    return key_bits(selection->key(weight, selection->parameter));
+}
+
+/* One digit of the threshold: keys with the given prefix fall into bins; the bin in which the limit is reached is
+ * the digit.  *above: what the tokens of higher keys amount to. */
+static uint32_t select_digit(const struct selection *selection,
+                             const float *weights,
+                             uint32_t n,
+                             uint32_t prefix,
+                             uint32_t prefix_mask,
+                             uint32_t shift,
+                             double *above)
+{
+    double bins[RADIX_BINS];
+    memset(bins, 0, sizeof bins);
+    for (uint32_t i = 0; i < n; i++) {
+        if (weights[i] == 0.0f) {
+            continue;
+        }
+        const uint32_t bits = selection_bits(selection, weights[i]);
+        if ((bits & prefix_mask) == prefix) {
+            bins[bits >> shift & (RADIX_BINS - 1)] += selection->by_count ? 1 : (double)weights[i];
+        }
+    }
+    uint32_t lowest = 0;
+    for (uint32_t bin = RADIX_BINS; bin-- > 0;) {
+        if (bins[bin] == 0) {
+            continue;
+        }
+        lowest = bin;
+        if (*above + bins[bin] >= selection->limit) {
+            return bin;
+        }
+        *above += bins[bin];
+    }
+    /* The limit is beyond everything (rounding): the last bin belongs to it. */
+    *above -= bins[lowest];
+    return lowest;
+}
+
+/* Keeps tokens in falling order of keys until the limit is reached; equal keys by rising id. */
+static double keep_until(const struct selection *selection, float *weights, uint32_t n)
+{
+    double above = 0;
+    uint32_t threshold = 0;
+    uint32_t mask = 0;
+    static const uint32_t shifts[3] = {21, 10, 0};
+    for (uint32_t digit = 0; digit < 3; digit++) {
+        const uint32_t bin =
+            select_digit(selection, weights, n, threshold, mask, shifts[digit], &above);
+        threshold |= bin << shifts[digit];
+        mask |= (RADIX_BINS - 1) << shifts[digit];
+    }
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (weights[i] == 0.0f) {
+            continue;
+        }
+        const uint32_t bits = selection_bits(selection, weights[i]);
+        if (bits < threshold || (bits == threshold && above >= selection->limit)) {
+            weights[i] = 0;
+            continue;
+        }
+        if (bits == threshold) {
+            above += selection->by_count ? 1 : (double)weights[i];
+        }
+        sum += (double)weights[i];
+    }
+    return sum;
+}
+
+double truncate_top_k(float *weights, uint32_t n, uint32_t k, double sum)
+{
+    if (k == 0 || k >= n) {
+        return sum;
+    }
+    const struct selection selection = {.key = key_weight, .by_count = true, .limit = k};
+    return keep_until(&selection, weights, n);
+}
+
+double truncate_top_p(float *weights, uint32_t n, double part, double sum)
+{
+    if (part <= 0 || part >= 1) {
+        return sum;
+    }
+    const struct selection selection = {.key = key_weight, .limit = part * sum};
+    return keep_until(&selection, weights, n);
+}
+
+double truncate_typical(float *weights, uint32_t n, double part, double sum)
+{
+    if (part <= 0 || part >= 1) {
+        return sum;
+    }
+    double weighted_logs = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (weights[i] > 0.0f) {
+            weighted_logs += (double)weights[i] * log((double)weights[i]);
+        }
+    }
+    /* -log p - H = -(log w - log sum) + (weighted_logs / sum - log sum) */
+    const struct selection selection = {
+        .key = key_typical, .parameter = weighted_logs / sum, .limit = part * sum};
+    return keep_until(&selection, weights, n);
+}
+
+double truncate_min_p(float *weights, uint32_t n, float part)
+{
+    token_id best;
+    const float threshold = logits_max(weights, n, &best) * part;
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        weights[i] = weights[i] >= threshold ? weights[i] : 0.0f;
+        sum += (double)weights[i];
+    }
+    return sum;
+}
+
+double weights_temper(float *weights, uint32_t n, float temperature)
+{
+    token_id best;
+    const float max = logits_max(weights, n, &best);
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (weights[i] > 0.0f) {
+            weights[i] = powf(weights[i] / max, 1.0f / temperature);
+            sum += (double)weights[i];
+        }
+    }
+    return sum;
+}
+
+token_id weights_draw(const float *weights, uint32_t n, double sum, double part)
+{
+    const double target = part * sum;
+    double running = 0;
+    token_id last = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (weights[i] == 0.0f) {
+            continue;
+        }
+        running += (double)weights[i];
+        last = i;
+        if (running > target) {
+            return i;
+        }
+    }
+    return last; /* rounding: the end of the sum */
+}
