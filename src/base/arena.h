@@ -9,7 +9,9 @@ struct arena_chunk;
 
 struct arena {
     struct arena_chunk *chunk; /* newest */
-    size_t used_bytes;         /* over all chunks */
+    struct arena_chunk
+        *spare;        /* kept by arena_reset_to, so that a scratch arena stops allocating */
+    size_t used_bytes; /* over all chunks */
     size_t max_bytes;
     enum alloc_purpose purpose;
 };

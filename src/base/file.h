@@ -3,10 +3,10 @@
 #ifndef REALM_BASE_FILE_H
 #define REALM_BASE_FILE_H
 
-#include <stdio.h>
-
 #include "base/bytes.h"
 #include "base/status.h"
+
+#include <stdio.h>
 
 /* A read-only mapping of a whole file.  Zero value: nothing mapped. */
 struct file_map {
@@ -22,12 +22,10 @@ void file_map_close(struct file_map *map);
 /* Tells the system that a range will not be read again soon (its pages may leave memory). */
 void file_map_forget(const struct file_map *map, size_t offset, size_t n_bytes);
 
-/* Reads a small file whole, zero byte behind; RESOURCE_EXHAUSTED over max_bytes. *out by alloc_free. */
-REALM_MUST_CHECK realm_status file_read(const char *path,
-                                        size_t max_bytes,
-                                        char **out,
-                                        size_t *n_bytes,
-                                        struct realm_error *error);
+/* Reads a small file whole, zero byte behind; RESOURCE_EXHAUSTED over max_bytes. *out by
+ * alloc_free. */
+REALM_MUST_CHECK realm_status file_read(
+    const char *path, size_t max_bytes, char **out, size_t *n_bytes, struct realm_error *error);
 
 /* A file that appears under its name only when it is whole: written to "<path>.tmp-XXXX" in the
  * same folder, synced, renamed by commit.  Anything else leaves the old file as it was. */

@@ -28,8 +28,9 @@ struct log_field {
 #define LOG_U64(k, v)  ((struct log_field){.key = (k), .kind = LOG_FIELD_U64, .value.u64 = (v)})
 #define LOG_I64(k, v)  ((struct log_field){.key = (k), .kind = LOG_FIELD_I64, .value.i64 = (v)})
 #define LOG_F64(k, v)  ((struct log_field){.key = (k), .kind = LOG_FIELD_F64, .value.f64 = (v)})
-#define LOG_BOOL(k, v) ((struct log_field){.key = (k), .kind = LOG_FIELD_BOOL, .value.boolean = (v)})
-#define LOG_END        ((struct log_field){.key = NULL})
+#define LOG_BOOL(k, v)                                                                             \
+    ((struct log_field){.key = (k), .kind = LOG_FIELD_BOOL, .value.boolean = (v)})
+#define LOG_END ((struct log_field){.key = NULL})
 
 /* Levels above `level` are dropped.  Set before threads start. */
 void log_configure(enum log_level level, enum log_format format);

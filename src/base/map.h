@@ -1,6 +1,6 @@
 /* Hash map from byte strings to pointers.  The hash is SipHash-2-4 under a random key, so that
- * chosen keys cannot make it slow (Aumasson & Bernstein 2012).  Owned by one thread at a time; a map
- * that no longer changes may be read by many. */
+ * chosen keys cannot make it slow (Aumasson & Bernstein 2012).  Owned by one thread at a time; a
+ * map that no longer changes may be read by many. */
 #ifndef REALM_BASE_MAP_H
 #define REALM_BASE_MAP_H
 
@@ -23,6 +23,7 @@ void *map_get(const struct map *map, const void *key, size_t n_bytes);
 void *map_remove(struct map *map, const void *key, size_t n_bytes);
 size_t map_length(const struct map *map);
 /* Walks in no order: *cursor starts at 0; false at the end.  No change during a walk. */
-bool map_next(const struct map *map, size_t *cursor, const void **key, size_t *n_bytes, void **value);
+bool map_next(
+    const struct map *map, size_t *cursor, const void **key, size_t *n_bytes, void **value);
 
 #endif

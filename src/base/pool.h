@@ -9,9 +9,9 @@
 #ifndef REALM_BASE_POOL_H
 #define REALM_BASE_POOL_H
 
-#include <stdatomic.h>
-
 #include "base/status.h"
+
+#include <stdatomic.h>
 
 struct pool;
 
@@ -43,11 +43,10 @@ void pool_run(struct pool *pool, pool_job job, void *context);
 void pool_barrier(const struct pool_member *member);
 
 /* Takes the next `grain` items of n: [*begin, *end).  False: nothing left. */
-static inline bool pool_next(
-    struct pool_counter *counter, uint32_t n, uint32_t grain, uint32_t *begin, uint32_t *end)
+static inline bool
+pool_next(struct pool_counter *counter, uint32_t n, uint32_t grain, uint32_t *begin, uint32_t *end)
 {
-    const uint32_t first =
-        atomic_fetch_add_explicit(&counter->next, grain, memory_order_relaxed);
+    const uint32_t first = atomic_fetch_add_explicit(&counter->next, grain, memory_order_relaxed);
     if (first >= n) {
         return false;
     }

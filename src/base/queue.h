@@ -21,7 +21,7 @@ void queue_destroy(struct queue *queue);
 bool queue_try_push(struct queue *queue, void *item);
 /* Moves up to max items, oldest first, to items; returns how many.  Consumer only. */
 uint32_t queue_take(struct queue *queue, void **items, uint32_t max);
-/* Waits until there is an item, the queue is closed, or timeout_ms (UINT32_MAX: for ever).  Consumer
+/* Waits until there is an item, the queue is closed, or timeout_ms (UINT32_MAX: for ever). Consumer
  * only. */
 void queue_wait(struct queue *queue, uint32_t timeout_ms);
 /* Refuses all later pushes and wakes the consumer. */

@@ -13,6 +13,9 @@ struct philox {
     uint64_t counter; /* numbers drawn so far */
 };
 
+/* The function itself: four numbers for a counter and a key. */
+void philox_block(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+
 uint32_t philox_u32(struct philox *philox);
 /* Uniform in [0, 1) with 24 bits (float) or 53 bits (double). */
 float philox_float(struct philox *philox);

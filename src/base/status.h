@@ -3,8 +3,8 @@
  * A function that can fail returns realm_status and takes `struct realm_error *error` last, which
  * may be NULL.  A refusal is one line:
  *     return realm_error_set(error, REALM_INVALID_FORMAT, "tensor %s: ...", name);
- * Three kinds of wrong, three tools: outside input -> status; a caller's misuse -> status, and abort
- * in debug builds (REALM_MISUSE); a broken invariant inside -> REALM_INVARIANT. */
+ * Three kinds of wrong, three tools: outside input -> status; a caller's misuse -> status, and
+ * abort in debug builds (REALM_MISUSE); a broken invariant inside -> REALM_INVARIANT. */
 #ifndef REALM_BASE_STATUS_H
 #define REALM_BASE_STATUS_H
 
@@ -16,8 +16,10 @@
 
 /* Formats the message (cut at the buffer's end, on a UTF-8 boundary) and returns `status`.
  * Any thread. */
-__attribute__((format(printf, 3, 4))) realm_status
-realm_error_set(struct realm_error *error, realm_status status, const char *format, ...);
+__attribute__((format(printf, 3, 4))) realm_status realm_error_set(struct realm_error *error,
+                                                                   realm_status status,
+                                                                   const char *format,
+                                                                   ...);
 
 realm_status realm_error_setv(struct realm_error *error,
                               realm_status status,
@@ -25,14 +27,17 @@ realm_status realm_error_setv(struct realm_error *error,
                               va_list arguments);
 
 /* Puts "prefix: " before the message that is there; returns error's status. */
-__attribute__((format(printf, 3, 4))) realm_status
-realm_error_prefix(struct realm_error *error, realm_status status, const char *format, ...);
+__attribute__((format(printf, 3, 4))) realm_status realm_error_prefix(struct realm_error *error,
+                                                                      realm_status status,
+                                                                      const char *format,
+                                                                      ...);
 
 /* Shorthand for the commonest refusal. */
 realm_status realm_error_out_of_memory(struct realm_error *error, size_t n_bytes, const char *what);
 
-/* False: the invariant is broken.  Debug builds abort with the text; release builds log it, count it
- * (realm_invariants_broken) and go on, so that the caller can end the one sequence it concerns. */
+/* False: the invariant is broken.  Debug builds abort with the text; release builds log it, count
+ * it (realm_invariants_broken) and go on, so that the caller can end the one sequence it concerns.
+ */
 #define REALM_INVARIANT(condition)                                                                 \
     (__builtin_expect(!!(condition), 1) || realm_invariant_broken(#condition, __FILE__, __LINE__))
 

@@ -15,6 +15,7 @@ struct strbuf {
     bool failed;
 };
 
+/* max_bytes: of text, the zero behind it not counted; SIZE_MAX: no ceiling. */
 void strbuf_init(struct strbuf *buffer, enum alloc_purpose purpose, size_t max_bytes);
 void strbuf_deinit(struct strbuf *buffer);
 
@@ -27,6 +28,7 @@ strbuf_append_format(struct strbuf *buffer, const char *format, ...);
 /* text as a JSON string with quotes; invalid UTF-8 becomes U+FFFD. */
 bool strbuf_append_json(struct strbuf *buffer, const char *text, size_t n_bytes);
 
+/* Empties it and clears `failed`; the memory is kept. */
 void strbuf_clear(struct strbuf *buffer);
 /* Drops the first n bytes. */
 void strbuf_consume(struct strbuf *buffer, size_t n_bytes);

@@ -6,9 +6,9 @@
 #ifndef REALM_BASE_THREAD_H
 #define REALM_BASE_THREAD_H
 
-#include <pthread.h>
-
 #include "base/status.h"
+
+#include <pthread.h>
 
 #if defined(__clang__)
 #define THREAD_CAPABILITY(name) __attribute__((capability(name)))
@@ -17,6 +17,7 @@
 #define THREAD_REQUIRES(lock)   __attribute__((requires_capability(lock)))
 #define THREAD_ACQUIRES(lock)   __attribute__((acquire_capability(lock)))
 #define THREAD_RELEASES(lock)   __attribute__((release_capability(lock)))
+#define THREAD_UNCHECKED        __attribute__((no_thread_safety_analysis))
 #else
 #define THREAD_CAPABILITY(name)
 #define ON_THREAD(role)
@@ -24,6 +25,7 @@
 #define THREAD_REQUIRES(lock)
 #define THREAD_ACQUIRES(lock)
 #define THREAD_RELEASES(lock)
+#define THREAD_UNCHECKED
 #endif
 
 /* A role is a capability without state: the objects exist for the compiler only. */
@@ -63,7 +65,9 @@ struct thread {
     bool started;
 };
 
-/* name: at most 15 bytes, shown by the system's tools. UNAVAILABLE: no thread could be started. */
+/* name: at most 15 bytes, shown by the system's tools. UNAVAILABLE: no thread could be started.
+ * The thread has all signals blocked but those that a fault of its own raises: the process's
+ * signals go to the thread that began it. */
 REALM_MUST_CHECK realm_status thread_start(struct thread *thread,
                                            const char *name,
                                            void (*entry)(void *),

@@ -1,0 +1,196 @@
+#define _GNU_SOURCE /* names and affinity of threads */
+
+#include "base/thread.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define NS_PER_S      1000000000L
+#define NS_PER_MS     1000000L
+#define MS_PER_S      1000u
+#define MAX_NAME      16
+#define CPU_MAX_PATH  "/sys/fs/cgroup/cpu.max"
+#define CPU_MAX_BYTES 64
+
+struct thread_role engine_thread;
+struct thread_role io_thread;
+
+THREAD_UNCHECKED void thread_role_assume_engine(void)
+{
+}
+
+THREAD_UNCHECKED void thread_role_assume_io(void)
+{
+}
+
+/* glibc's functions on default mutexes and conditions fail only on misuse, so their results say
+ * nothing a caller could act on. */
+
+void mutex_init(struct mutex *mutex)
+{
+    (void)pthread_mutex_init(&mutex->native, NULL);
+}
+
+void mutex_deinit(struct mutex *mutex)
+{
+    (void)pthread_mutex_destroy(&mutex->native);
+}
+
+THREAD_UNCHECKED void mutex_lock(struct mutex *mutex)
+{
+    (void)pthread_mutex_lock(&mutex->native);
+}
+
+THREAD_UNCHECKED void mutex_unlock(struct mutex *mutex)
+{
+    (void)pthread_mutex_unlock(&mutex->native);
+}
+
+void condition_init(struct condition *condition)
+{
+    pthread_condattr_t attributes;
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&condition->native, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+}
+
+void condition_deinit(struct condition *condition)
+{
+    (void)pthread_cond_destroy(&condition->native);
+}
+
+void condition_wait(struct condition *condition, struct mutex *mutex)
+{
+    (void)pthread_cond_wait(&condition->native, &mutex->native);
+}
+
+bool condition_wait_ms(struct condition *condition, struct mutex *mutex, uint32_t timeout_ms)
+{
+    struct timespec deadline = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += (time_t)(timeout_ms / MS_PER_S);
+    deadline.tv_nsec += (long)(timeout_ms % MS_PER_S) * NS_PER_MS;
+    if (deadline.tv_nsec >= NS_PER_S) {
+        deadline.tv_sec++;
+        deadline.tv_nsec -= NS_PER_S;
+    }
+    return pthread_cond_timedwait(&condition->native, &mutex->native, &deadline) != ETIMEDOUT;
+}
+
+void condition_signal(struct condition *condition)
+{
+    (void)pthread_cond_signal(&condition->native);
+}
+
+void condition_broadcast(struct condition *condition)
+{
+    (void)pthread_cond_broadcast(&condition->native);
+}
+
+/* What a new thread needs; the thread frees it. */
+struct thread_start {
+    void (*entry)(void *);
+    void *context;
+    char name[MAX_NAME];
+};
+
+static void *thread_main(void *argument)
+{
+    struct thread_start *start = argument;
+    const struct thread_start copy = *start;
+    alloc_free(start);
+    (void)pthread_setname_np(pthread_self(), copy.name);
+    copy.entry(copy.context);
+    return NULL;
+}
+
+static void signals_of_the_process(sigset_t *set)
+{
+    static const int faults[] = {
+        SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGPROF};
+    (void)sigfillset(set);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        (void)sigdelset(set, faults[i]);
+    }
+}
+
+realm_status thread_start(struct thread *thread,
+                          const char *name,
+                          void (*entry)(void *),
+                          void *context,
+                          struct realm_error *error)
+{
+    thread->started = false;
+    struct thread_start *start = alloc_zeroed(ALLOC_BASE, 1, sizeof(*start));
+    if (start == NULL) {
+        return realm_error_out_of_memory(error, sizeof(*start), "a thread");
+    }
+    start->entry = entry;
+    start->context = context;
+    (void)snprintf(start->name, sizeof(start->name), "%s", name);
+
+    sigset_t blocked;
+    sigset_t before;
+    signals_of_the_process(&blocked);
+    (void)pthread_sigmask(SIG_BLOCK, &blocked, &before);
+    const int code = pthread_create(&thread->native, NULL, thread_main, start);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (code != 0) {
+        alloc_free(start);
+        return realm_error_set(error,
+                               REALM_UNAVAILABLE,
+                               "thread %s could not be started (errno %d); raise the limit on "
+                               "threads or run with fewer",
+                               name,
+                               code);
+    }
+    thread->started = true;
+    return REALM_OK;
+}
+
+void thread_join(struct thread *thread)
+{
+    if (thread->started) {
+        (void)pthread_join(thread->native, NULL);
+        thread->started = false;
+    }
+}
+
+/* Cores by the quota of the container ("quota period" or "max period"), rounded up; 0: no quota. */
+static uint32_t cores_of_quota(void)
+{
+    FILE *file = fopen(CPU_MAX_PATH, "re");
+    if (file == NULL) {
+        return 0;
+    }
+    char line[CPU_MAX_BYTES];
+    unsigned long long quota = 0;
+    unsigned long long period = 0;
+    const bool limited = fgets(line, sizeof(line), file) != NULL &&
+                         sscanf(line, "%llu %llu", &quota, &period) == 2 && period > 0;
+    (void)fclose(file);
+    if (!limited) {
+        return 0;
+    }
+    const unsigned long long cores = quota / period + (quota % period != 0);
+    return cores < UINT32_MAX ? (uint32_t)cores : 0;
+}
+
+uint32_t thread_n_cores(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    uint32_t n_cores = 1;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0) {
+        n_cores = (uint32_t)CPU_COUNT(&set);
+    }
+    const uint32_t quota = cores_of_quota();
+    return quota > 0 && quota < n_cores ? quota : n_cores;
+}
