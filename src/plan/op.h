@@ -37,17 +37,25 @@ enum op_kind {
 /* Which pairs of a head's columns rotate together: (i, i+1), or (i, i + n/2). */
 enum rope_pairing { ROPE_ADJACENT, ROPE_HALVES };
 
+/* Rotation of pair i, 0 <= i < rotated_columns / 2, of a head at position p:
+ *   free   = p * base^(-2i / rotated_columns) / factors[i]                 (no factors: / 1)
+ *   ramp   = clamp((i - yarn_ramp_low) / max(0.001, yarn_ramp_high - yarn_ramp_low), 0, 1)
+ *   mix    = yarn_mix * (1 - ramp)
+ *   theta  = free * mix + free * position_scale * (1 - mix)
+ *   (a, b) becomes magnitude * (a cos(theta) - b sin(theta), a sin(theta) + b cos(theta))
+ * Columns from rotated_columns on pass through unchanged (magnitude does not touch them).
+ * magnitude is the whole of it: YaRN's 1 + 0.1 ln(factor) and longrope's factor are in it already. */
 struct rope_attributes {
     enum rope_pairing pairing;
-    uint32_t head_columns;   /* of one head */
-    uint32_t rotated_columns; /* the first of them that rotate; even */
-    float base;              /* theta of pair i is base^(-2i / rotated_columns) */
-    float position_scale;    /* positions are multiplied by it (linear scaling: 1 / factor) */
-    float magnitude;         /* cos and sin are multiplied by it; 1 normally */
-    /* YaRN (Peng et al. 2023): 0 turns it off. */
-    float yarn_mix;          /* 1: blend interpolated and original frequencies between the ramps */
-    float yarn_ramp_low;     /* first pair of the ramp */
-    float yarn_ramp_high;    /* last pair of the ramp */
+    uint32_t head_columns;    /* of one head */
+    uint32_t rotated_columns; /* the first of them that rotate; even; halves: pair (i, i + this / 2) */
+    float base;
+    float position_scale; /* linear scaling and YaRN: 1 / factor */
+    float magnitude;      /* 1 normally */
+    /* YaRN (Peng et al. 2023). */
+    float yarn_mix;       /* 0: off; 1: fast pairs keep their frequency, slow ones are interpolated */
+    float yarn_ramp_low;  /* up to this pair all is kept */
+    float yarn_ramp_high; /* from this pair on all is interpolated */
     /* Divisors of theta by pair (F32 weight, 1 x rotated_columns / 2), or TENSOR_NONE. */
     tensor_id factors;
 };
