@@ -3,9 +3,9 @@
  *   struct backend        a machine: threads or a device; made once, serves many models
  *   struct backend_model  a prepared plan: packed weights, chosen kernels, scratch, KV storage
  *
- * A step is backend_submit, then backend_wait; one step at a time per backend.  Called by the engine
- * thread only, except backend_prepare (any thread, before the model is used).
- * Answers do not depend on how rows are grouped into batches (bit-equal on one backend and level). */
+ * A step is backend_submit, then backend_wait; one step at a time per backend.  Called by the
+ * engine thread only, except backend_prepare (any thread, before the model is used). Answers do not
+ * depend on how rows are grouped into batches (bit-equal on one backend and level). */
 #ifndef REALM_BACKEND_BACKEND_H
 #define REALM_BACKEND_BACKEND_H
 
@@ -18,9 +18,10 @@ struct backend_model;
 enum kv_type { KV_F16, KV_BF16, KV_Q8_0 };
 
 struct backend_options {
-    const char *name;  /* "cpu"; NULL: the best there is */
+    const char *name;   /* "cpu"; NULL: the best there is */
     uint32_t n_threads; /* 0: one per core */
-    const char *level; /* highest CPU level to use ("scalar", "avx2", ...); NULL: what the CPU has */
+    const char
+        *level; /* highest CPU level to use ("scalar", "avx2", ...); NULL: what the CPU has */
 };
 
 struct backend_model_options {
@@ -69,22 +70,23 @@ uint64_t backend_model_weight_bytes(const struct backend_model *model);
 uint64_t backend_model_kv_bytes(const struct backend_model *model);
 uint64_t backend_model_scratch_bytes(const struct backend_model *model);
 
-/* Starts one step.  The batch keeps the rules of batch.h (checked in debug builds) and the limits of the
- * options (INVALID_ARGUMENT). */
+/* Starts one step.  The batch keeps the rules of batch.h (checked in debug builds) and the limits
+ * of the options (INVALID_ARGUMENT). */
 REALM_MUST_CHECK realm_status backend_submit(struct backend_model *model,
                                              const struct batch *batch,
                                              struct realm_error *error);
 /* Ends the step that was submitted. */
 REALM_MUST_CHECK realm_status backend_wait(struct backend_model *model, struct realm_error *error);
-/* Logits of the i-th logits row of the last step; vocabulary-wide F32, valid and writable until the next
- * submit. */
+/* Logits of the i-th logits row of the last step; vocabulary-wide F32, valid and writable until the
+ * next submit. */
 float *backend_logits(struct backend_model *model, uint32_t i);
 
 /* Profiling: off at first. entries: plan_n_ops, summed over the steps since it was switched on. */
 void backend_profile_enable(struct backend_model *model, bool on);
 const struct backend_profile *backend_profile(const struct backend_model *model);
 
-/* The machine's own limits, measured now on all threads (for roofline figures; takes about a second). */
+/* The machine's own limits, measured now on all threads (for roofline figures; takes about a
+ * second). */
 struct backend_limits {
     double read_bytes_per_s;
     double int8_ops_per_s; /* multiply-adds count as two */

@@ -1,5 +1,5 @@
-/* Everything one step carries, of all tenants.  Built by the engine, read by the backend; only small
- * arrays of numbers.  All arrays are the engine's and stay unchanged until backend_wait.
+/* Everything one step carries, of all tenants.  Built by the engine, read by the backend; only
+ * small arrays of numbers.  All arrays are the engine's and stay unchanged until backend_wait.
  *
  * Rows of one sequence are neighbours, in order of position: sequence s owns rows
  * [first_row, first_row + n_rows), and row first_row + i stands at position first_position + i. */
@@ -11,7 +11,7 @@
 typedef uint32_t token_id;
 typedef uint32_t page_id;
 
-#define PAGE_TOKENS 16u
+#define PAGE_TOKENS  16u
 #define ADAPTER_NONE UINT32_MAX
 
 struct batch_sequence {
@@ -23,7 +23,8 @@ struct batch_sequence {
     uint32_t adapter;
 };
 
-/* Done before anything is written in the step: the first n_tokens of page `from` to page `to`, all layers. */
+/* Done before anything is written in the step: the first n_tokens of page `from` to page `to`, all
+ * layers. */
 struct page_copy {
     page_id from;
     page_id to;

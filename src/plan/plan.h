@@ -1,9 +1,10 @@
-/* A plan: the typed list of operations an architecture builds once, at load.  A backend prepares it and
- * then runs it for any batch.  Owner: the model.  Immutable after plan_check; any thread may read then.
+/* A plan: the typed list of operations an architecture builds once, at load.  A backend prepares it
+ * and then runs it for any batch.  Owner: the model.  Immutable after plan_check; any thread may
+ * read then.
  *
- * Building: append functions return TENSOR_NONE once something has failed (memory, a shape that does not
- * fit); the first error is kept and told by plan_check, so that an architecture reads top to bottom
- * without a check a line. */
+ * Building: append functions return TENSOR_NONE once something has failed (memory, a shape that
+ * does not fit); the first error is kept and told by plan_check, so that an architecture reads top
+ * to bottom without a check a line. */
 #ifndef REALM_PLAN_PLAN_H
 #define REALM_PLAN_PLAN_H
 
@@ -36,8 +37,12 @@ void plan_name_prefix(struct plan *plan, const char *prefix);
 
 tensor_id plan_append_embed(struct plan *plan, tensor_id weight, float scale);
 /* group 0: the whole row. weight: 1 x group. */
-tensor_id plan_append_rms_norm(
-    struct plan *plan, const char *name, tensor_id x, tensor_id weight, float epsilon, uint32_t group);
+tensor_id plan_append_rms_norm(struct plan *plan,
+                               const char *name,
+                               tensor_id x,
+                               tensor_id weight,
+                               float epsilon,
+                               uint32_t group);
 /* One to three weights sharing x; the output has the sum of their rows as columns. biases: NULL, or
  * n_weights ids (TENSOR_NONE: none). */
 tensor_id plan_append_matmul(struct plan *plan,

@@ -24,10 +24,10 @@ struct plan_tensor {
     enum tensor_type type; /* of a weight; F32 otherwise */
     uint32_t rows;         /* of a weight; 1 for vectors */
     uint32_t columns;
-    enum tensor_span span;  /* of an activation or view */
-    tensor_id parent;       /* of a view */
-    uint32_t first_column;  /* of a view, in its parent */
-    const void *source;     /* of a weight: opaque token of whoever built the plan; see weight_source */
+    enum tensor_span span; /* of an activation or view */
+    tensor_id parent;      /* of a view */
+    uint32_t first_column; /* of a view, in its parent */
+    const void *source; /* of a weight: opaque token of whoever built the plan; see weight_source */
 };
 
 #endif
