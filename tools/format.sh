@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Formats our C files with the tree's .clang-format, or checks that they are formatted.
+#
+#   tools/format.sh [--check]
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+format=${CLANG_FORMAT:-clang-format-19}
+command -v "$format" >/dev/null || {
+    echo "format: $format is missing; \"make setup\" installs it" >&2
+    exit 1
+}
+mode=(-i)
+[ "${1:-}" != --check ] || mode=(--dry-run -Werror)
+folders=()
+for folder in include src tests examples bench; do
+    [ ! -d "$folder" ] || folders+=("$folder")
+done
+find "${folders[@]}" -name '*.[ch]' -print0 | xargs -0 -n 20 "$format" "${mode[@]}"

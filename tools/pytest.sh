@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# The Python tests (tests/api, tests/e2e, tests/isolation) against a built program.
+#
+#   tools/pytest.sh [pytest's arguments]
+#   REALM=PATH   the program (default: build/release/realm)
+#
+# Tests find: REALM (the program), REALM_TEST_DATA (tests/), REALM_MODEL_SMOLLM2 and
+# REALM_MODEL_GEMMA3 (paths of the real models).
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export REALM=${REALM:-$root/build/release/realm}
+export REALM_TEST_DATA=$root/tests
+REALM_MODEL_SMOLLM2=${REALM_MODEL_SMOLLM2:-$("$root/tools/fetch_model.sh" smollm2 | tail -n1)}
+REALM_MODEL_GEMMA3=${REALM_MODEL_GEMMA3:-$("$root/tools/fetch_model.sh" gemma3 | tail -n1)}
+export REALM_MODEL_SMOLLM2 REALM_MODEL_GEMMA3
+
+cd "$root"
+suites=()
+for suite in tests/api tests/e2e tests/isolation; do
+    if compgen -G "$suite/test_*.py" >/dev/null; then
+        suites+=("$suite")
+    else
+        echo "pytest: MISSING: $suite has no tests yet" >&2
+    fi
+done
+[ ${#suites[@]} -gt 0 ] || exit 0
+[ -x "$REALM" ] || {
+    echo "pytest: $REALM is missing; \"make\" builds it" >&2
+    exit 1
+}
+venv=$("$root/tools/venv.sh" | tail -n1)
+exec "$venv/bin/python" -m pytest -q -p no:cacheprovider --timeout=300 "$@" "${suites[@]}"

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""The checks catch what they are for: each case plants one violation and wants it named.
+
+    tools/test_checks.py
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+TOOLS = Path(__file__).resolve().parent
+HEADER = "/* A thing. */\n#ifndef REALM_X_H\n#define REALM_X_H\n%s\n#endif\n"
+COMPILER = os.environ.get("CC", "cc")
+
+
+def run(*arguments, **options):
+    return subprocess.run(
+        [str(argument) for argument in arguments], capture_output=True, text=True, **options)
+
+
+class Tree(unittest.TestCase):
+    """A tree with the real law and the files a test plants."""
+
+    check = ""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = Path(folder.name)
+        self.plant("tools/layers.txt", (TOOLS / "layers.txt").read_text())
+
+    def plant(self, path, text):
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def accepts(self, path, text):
+        self.plant(path, text)
+        result = run(sys.executable, TOOLS / self.check, "--root", self.root)
+        self.assertEqual(result.returncode, 0, result.stdout)
+        self.assertEqual(result.stdout, "")
+
+    def refuses(self, path, text, line, reason):
+        self.plant(path, text)
+        result = run(sys.executable, TOOLS / self.check, "--root", self.root)
+        self.assertEqual(result.returncode, 1, result.stdout)
+        self.assertIn(f"{path}:{line}: ", result.stdout)
+        self.assertIn(reason, result.stdout)
+
+
+class Layers(Tree):
+    check = "check_layers.py"
+
+    def test_a_face_below_is_allowed(self):
+        self.accepts("src/engine/step.c", '#include "kv/page_pool.h"\n#include <string.h>\n')
+
+    def test_own_folder_is_allowed(self):
+        self.accepts("src/engine/step.c", '#include "engine/sequence.h"\n')
+
+    def test_an_include_upwards_is_refused(self):
+        self.refuses("src/kv/page_pool.c", '\n#include "engine/engine.h"\n', 2, "kv may not use engine")
+
+    def test_a_hidden_header_is_refused(self):
+        self.refuses("src/server/loop.c", '#include "engine/sequence.h"\n', 1, "no face of engine")
+
+    def test_an_unknown_folder_is_refused(self):
+        self.refuses("src/misc/x.c", "int x;\n", 1, "no line in tools/layers.txt")
+
+    def test_an_include_without_folder_is_refused(self):
+        self.refuses("src/kv/page_pool.c", '#include "page_pool.h"\n', 1, "write the folder")
+
+    def test_a_library_in_the_wrong_file_is_refused(self):
+        self.refuses("src/server/json.c", "#include <libwebsockets.h>\n", 1, "belongs to server/conn.c")
+
+    def test_a_library_in_its_file_is_allowed(self):
+        self.accepts("src/server/loop.c", "#include <libwebsockets.h>\n")
+
+    def test_an_instruction_set_folder_sees_kernels_only(self):
+        self.refuses("src/backend/cpu/avx2/norm.c", "#include <math.h>\n", 1, "intrinsics only")
+
+    def test_an_instruction_set_folder_sees_intrinsics(self):
+        self.accepts("src/backend/cpu/avx2/norm.c",
+                     '#include "backend/cpu/kernels.h"\n#include <immintrin.h>\n')
+
+
+class Source(Tree):
+    check = "check_source.py"
+
+    def test_clean_file_is_accepted(self):
+        self.accepts("src/kv/a.c", '/* malloc( */\nconst char *s = "free(x)";\nint f(void)\n{\n'
+                                   "    return table->free(1);\n}\n")
+
+    def test_each_banned_function_is_refused(self):
+        for name in ("malloc", "free", "assert", "abort", "exit", "strcpy", "sprintf", "atoi",
+                     "rand", "time", "getenv", "printf", "alloca", "strtok"):
+            with self.subTest(name):
+                self.refuses("src/kv/a.c", f"\n    {name}(x);\n", 2, f"{name}: ")
+
+    def test_base_alloc_may_call_malloc(self):
+        self.accepts("src/base/alloc.c", "void *f(void)\n{\n    return malloc(1);\n}\n")
+
+    def test_snprintf_is_no_printf(self):
+        self.accepts("src/kv/a.c", "    snprintf(buffer, sizeof buffer, format);\n")
+
+    def test_conditional_in_a_function_is_refused(self):
+        self.refuses("src/kv/a.c", "int f(void)\n{\n#ifdef X\n    return 1;\n#endif\n}\n", 3, "#if inside")
+
+    def test_conditional_between_functions_is_accepted(self):
+        self.accepts("src/kv/a.c", "int f(void)\n{\n    return 1;\n}\n#ifdef X\nint x[] = {1};\n#endif\n")
+
+    def test_long_file_is_refused(self):
+        self.refuses("src/kv/a.c", "int x;\n" * 1001, 1001, "1001 lines")
+
+    def test_long_table_is_accepted(self):
+        self.accepts("src/kv/a_table.c", "int x;\n" * 1001)
+
+    def test_todo_without_issue_is_refused(self):
+        self.refuses("src/kv/a.c", "/* TO" "DO: later */\n", 1, "names its issue")
+
+    def test_header_without_comment_is_refused(self):
+        self.refuses("src/kv/a.h", (HEADER % "").split("\n", 1)[1], 1, "begins with a comment")
+
+    def test_header_without_guard_is_refused(self):
+        self.refuses("src/kv/a.h", "/* A thing. */\nint x;\n", 1, "include guard")
+
+    def test_long_line_is_refused(self):
+        self.refuses("src/kv/a.c", "int " + "x" * 100 + ";\n", 1, "columns")
+
+    def test_nolint_with_a_reason_is_accepted(self):
+        self.accepts("src/kv/a.c", "    free(x); /* NOLINT: the library made it */\n")
+
+
+@unittest.skipUnless(shutil.which(COMPILER), "no compiler")
+class Symbols(unittest.TestCase):
+    HEADER = "REALM_API int realm_one(void);\nREALM_API const char *realm_two(int a,\n int b);\n"
+
+    def check(self, source):
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            (root / "realm.h").write_text(self.HEADER)
+            (root / "a.c").write_text(source)
+            library = root / "librealm.so"
+            made = run(COMPILER, "-shared", "-fPIC", "-o", library, root / "a.c")
+            self.assertEqual(made.returncode, 0, made.stderr)
+            return run(TOOLS / "check_symbols.sh", library,
+                       env={**os.environ, "REALM_HEADER": str(root / "realm.h")})
+
+    def test_exact_set_is_accepted(self):
+        result = self.check("int realm_one(void) { return 1; }\n"
+                            "const char *realm_two(int a, int b) { return a > b ? 0 : \"\"; }\n")
+        self.assertEqual(result.returncode, 0, result.stdout)
+
+    def test_foreign_and_missing_and_undeclared_names_are_refused(self):
+        result = self.check("int realm_one(void) { return 1; }\nint gguf_open;\nint realm_three;\n")
+        self.assertEqual(result.returncode, 1)
+        for reason in ("gguf_open: shown, but not ours", "realm_three: shown, but not declared",
+                       "realm_two: declared REALM_API, but missing"):
+            self.assertIn(reason, result.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
