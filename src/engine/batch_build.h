@@ -4,7 +4,8 @@
 
 #include "engine/engine_model.h"
 
-/* Fills model->batch from model->picked and gives each sequence that wants logits its logits_index. */
+/* Fills model->batch from model->picked and gives each sequence that wants logits its logits_index.
+ */
 void batch_build(struct engine_model *model);
 
 #endif

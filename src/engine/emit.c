@@ -2,8 +2,8 @@
 
 static void push(struct touched *touched, struct generation *generation, const struct event *event)
 {
-    /* The scheduler only lets a sequence run when its ring has room, and a ring has room for the end of
-     * all choices by RECORDS_PER_CHOICE. */
+    /* The scheduler only lets a sequence run when its ring has room, and a ring has room for the
+     * end of all choices by RECORDS_PER_CHOICE. */
     (void)REALM_INVARIANT(event_ring_push(&generation->ring, event));
     if (!generation->touched) {
         generation->touched = true;

@@ -16,8 +16,8 @@ void emit_token(struct touched *touched,
                 struct sequence *sequence,
                 const struct sampler_choice *choice,
                 struct bytes text);
-/* Ends a choice: releases its pages, takes it off its list, tells the reader; DONE follows the last one.
- * error: of REALM_FINISH_ERROR, else NULL. */
+/* Ends a choice: releases its pages, takes it off its list, tells the reader; DONE follows the last
+ * one. error: of REALM_FINISH_ERROR, else NULL. */
 void emit_finished(struct engine_model *model,
                    struct touched *touched,
                    struct stats *stats,

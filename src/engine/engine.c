@@ -8,9 +8,8 @@
 
 #define DEFAULT_MAX_WAITING 1024u
 
-realm_status engine_create(const struct engine_options *options,
-                           struct engine **out,
-                           struct realm_error *error)
+realm_status
+engine_create(const struct engine_options *options, struct engine **out, struct realm_error *error)
 {
     *out = NULL;
     struct engine *engine = alloc_zeroed(ALLOC_ENGINE, 1, sizeof *engine);
@@ -25,8 +24,7 @@ realm_status engine_create(const struct engine_options *options,
     };
     realm_status status = backend_create(&backend_options, &engine->backend, error);
     if (status == REALM_OK) {
-        engine->max_waiting =
-            options->max_waiting > 0 ? options->max_waiting : DEFAULT_MAX_WAITING;
+        engine->max_waiting = options->max_waiting > 0 ? options->max_waiting : DEFAULT_MAX_WAITING;
         status = queue_create(engine->max_waiting, NULL, NULL, &engine->arrivals, error);
     }
     if (status == REALM_OK) {
@@ -123,9 +121,8 @@ struct engine_model *engine_model_at(struct engine *engine, uint32_t index)
 }
 
 /* Ranges of a request; *max_tokens: prompt and completion together. */
-static realm_status check_request(const struct request *request,
-                                  uint32_t *max_tokens,
-                                  struct realm_error *error)
+static realm_status
+check_request(const struct request *request, uint32_t *max_tokens, struct realm_error *error)
 {
     const struct engine_model *const model = request->model;
     const uint32_t context = model->context_length;
@@ -172,7 +169,7 @@ realm_status engine_submit(struct engine *engine,
                            struct realm_error *error)
 {
     *out = NULL;
-    uint32_t max_tokens;
+    uint32_t max_tokens = 0;
     REALM_TRY(check_request(request, &max_tokens, error));
     if (atomic_load(&engine->draining)) {
         return realm_error_set(error, REALM_UNAVAILABLE, "the server is shutting down");

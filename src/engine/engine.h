@@ -1,8 +1,8 @@
 /* The engine: many requests of many tenants and models in one batch at a time.
  *
- * One engine thread owns sequences, pages and samplers and drives the backend; everybody else talks to it
- * through engine_submit (a bounded queue in) and generations (bounded rings out).  It never waits for a
- * reader.  All functions are for any thread unless they say otherwise. */
+ * One engine thread owns sequences, pages and samplers and drives the backend; everybody else talks
+ * to it through engine_submit (a bounded queue in) and generations (bounded rings out).  It never
+ * waits for a reader.  All functions are for any thread unless they say otherwise. */
 #ifndef REALM_ENGINE_ENGINE_H
 #define REALM_ENGINE_ENGINE_H
 
@@ -17,20 +17,21 @@ struct tokenizer;
 struct backend;
 
 struct engine_options {
-    uint32_t n_threads;   /* 0: one per core */
+    uint32_t n_threads;    /* 0: one per core */
     const char *cpu_level; /* NULL: the best there is */
-    uint32_t max_waiting; /* requests; 0: 1024 */
+    uint32_t max_waiting;  /* requests; 0: 1024 */
 };
 
 REALM_MUST_CHECK realm_status engine_create(const struct engine_options *options,
                                             struct engine **out,
                                             struct realm_error *error);
-/* Cancels what runs, joins the engine thread, unloads all models.  Generations that are still held stay readable
- * and must be released before. */
+/* Cancels what runs, joins the engine thread, unloads all models.  Generations that are still held
+ * stay readable and must be released before. */
 void engine_destroy(struct engine *engine);
 const struct backend *engine_backend(const struct engine *engine);
 
-/* --- models ------------------------------------------------------------------------------------ */
+/* --- models ------------------------------------------------------------------------------------
+ */
 
 struct engine_model_options {
     uint32_t context_length;  /* 0: the model's, at most 8192 */
@@ -41,7 +42,8 @@ struct engine_model_options {
     void *progress_context;
 };
 
-/* Loads a model under `name`; blocks.  ALREADY_EXISTS; errors of gguf, model and tokenizer pass through with the path. */
+/* Loads a model under `name`; blocks.  ALREADY_EXISTS; errors of gguf, model and tokenizer pass
+ * through with the path. */
 REALM_MUST_CHECK realm_status engine_load_model(struct engine *engine,
                                                 const char *name,
                                                 const char *path,
@@ -62,17 +64,19 @@ uint32_t engine_model_context_length(const struct engine_model *model);
 uint64_t engine_model_memory_bytes(const struct engine_model *model); /* weights + KV + scratch */
 int64_t engine_model_loaded_at_s(const struct engine_model *model);   /* wall time */
 
-/* --- requests ---------------------------------------------------------------------------------- */
+/* --- requests ----------------------------------------------------------------------------------
+ */
 
 /* Checks and queues.  *out is the caller's and ends with generation_release.
- * INVALID_ARGUMENT: prompt longer than the context (both numbers told), a token outside the vocabulary, sampler or stop
- * values out of range; UNAVAILABLE: draining, or the queue is full. */
+ * INVALID_ARGUMENT: prompt longer than the context (both numbers told), a token outside the
+ * vocabulary, sampler or stop values out of range; UNAVAILABLE: draining, or the queue is full. */
 REALM_MUST_CHECK realm_status engine_submit(struct engine *engine,
                                             const struct request *request,
                                             struct generation **out,
                                             struct realm_error *error);
 
-/* The next event, or false: none now.  The event's pointers stay valid until the next call.  One reader. */
+/* The next event, or false: none now.  The event's pointers stay valid until the next call.  One
+ * reader. */
 bool generation_next(struct generation *generation, struct event *out);
 /* Waits until there is an event or timeout_ms passed; false: timeout.  One reader. */
 bool generation_wait(struct generation *generation, uint32_t timeout_ms);
@@ -84,7 +88,8 @@ void generation_release(struct generation *generation);
 /* New requests are refused from now on; returns true when nothing is running or waiting. */
 bool engine_drain(struct engine *engine);
 
-/* --- numbers ----------------------------------------------------------------------------------- */
+/* --- numbers -----------------------------------------------------------------------------------
+ */
 
 struct engine_stats {
     uint64_t steps;

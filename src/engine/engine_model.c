@@ -89,7 +89,7 @@ static realm_status prepare(struct engine_model *model,
                             const struct engine_model_options *options,
                             struct realm_error *error)
 {
-    uint32_t n_pages;
+    uint32_t n_pages = 0;
     REALM_TRY(count_pages(model, options, &n_pages, error));
     REALM_TRY(page_pool_create(n_pages, &model->pool, error));
     const struct backend_model_options backend_options = {
@@ -101,12 +101,8 @@ static realm_status prepare(struct engine_model *model,
         .progress_context = options->progress_context,
     };
     const struct weight_source source = model_weight_source(model->model);
-    return backend_prepare(backend,
-                           model_plan(model->model),
-                           &source,
-                           &backend_options,
-                           &model->backend_model,
-                           error);
+    return backend_prepare(
+        backend, model_plan(model->model), &source, &backend_options, &model->backend_model, error);
 }
 
 static realm_status open_parts(struct engine_model *model,

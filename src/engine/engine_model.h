@@ -1,5 +1,6 @@
-/* A loaded model inside the engine: file, tokenizer, prepared plan, pages, and the sequences that run on it.
- * Everything under "engine thread" belongs to it alone; the rest is constant after load. */
+/* A loaded model inside the engine: file, tokenizer, prepared plan, pages, and the sequences that
+ * run on it. Everything under "engine thread" belongs to it alone; the rest is constant after load.
+ */
 #ifndef REALM_ENGINE_ENGINE_MODEL_H
 #define REALM_ENGINE_ENGINE_MODEL_H
 
@@ -27,11 +28,11 @@ struct engine_model {
     struct sequence_list running; /* PREFILL and DECODE, oldest first */
     struct sequence **picked;     /* [max_sequences] of this step */
     uint32_t n_picked;
-    token_id *batch_tokens;                  /* [max_rows] */
-    uint32_t *batch_logits_rows;             /* [max_sequences] */
-    struct batch_sequence *batch_sequences;  /* [max_sequences] */
-    struct page_copies copies;               /* [max_sequences] */
-    float *fork_logits;                      /* [vocabulary] */
+    token_id *batch_tokens;                 /* [max_rows] */
+    uint32_t *batch_logits_rows;            /* [max_sequences] */
+    struct batch_sequence *batch_sequences; /* [max_sequences] */
+    struct page_copies copies;              /* [max_sequences] */
+    float *fork_logits;                     /* [vocabulary] */
     struct batch batch;
 };
 

@@ -1,5 +1,5 @@
-/* What comes back from the engine for one request: a bounded ring that the engine thread writes and one reader
- * reads.  A reader that lags behind parks its sequence, nothing else. */
+/* What comes back from the engine for one request: a bounded ring that the engine thread writes and
+ * one reader reads.  A reader that lags behind parks its sequence, nothing else. */
 #ifndef REALM_ENGINE_EVENT_H
 #define REALM_ENGINE_EVENT_H
 
@@ -16,18 +16,18 @@ enum event_kind {
 struct event {
     enum event_kind kind;
     uint32_t choice;
-    token_id token;      /* TOKEN */
-    struct bytes text;   /* TOKEN, FINISHED; whole UTF-8 characters; lies in the ring */
-    float logprob;       /* TOKEN, when asked for */
+    token_id token;    /* TOKEN */
+    struct bytes text; /* TOKEN, FINISHED; whole UTF-8 characters; lies in the ring */
+    float logprob;     /* TOKEN, when asked for */
     uint32_t n_top;
     const struct sampler_logprob *top; /* lies in the ring */
-    realm_finish finish;       /* FINISHED */
-    token_id stop_token;       /* FINISHED by a stop token: which; else TOKEN_NONE */
-    uint32_t n_prompt_tokens;  /* STARTED, DONE */
-    uint32_t n_cached_tokens;  /* STARTED, DONE: taken from the prefix cache */
-    uint32_t n_completion_tokens; /* FINISHED: of the choice; DONE: of all */
-    realm_status status;       /* FINISHED with REALM_FINISH_ERROR, DONE: the worst */
-    const char *message;       /* with an error; lies in the ring */
+    realm_finish finish;               /* FINISHED */
+    token_id stop_token;               /* FINISHED by a stop token: which; else TOKEN_NONE */
+    uint32_t n_prompt_tokens;          /* STARTED, DONE */
+    uint32_t n_cached_tokens;          /* STARTED, DONE: taken from the prefix cache */
+    uint32_t n_completion_tokens;      /* FINISHED: of the choice; DONE: of all */
+    realm_status status;               /* FINISHED with REALM_FINISH_ERROR, DONE: the worst */
+    const char *message;               /* with an error; lies in the ring */
 };
 
 #endif

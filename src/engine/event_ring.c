@@ -3,7 +3,7 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 
-#define RECORD_ALIGNMENT ((size_t)16)
+#define RECORD_ALIGNMENT  ((size_t)16)
 #define MAX_MESSAGE_BYTES ((size_t)256)
 #define MIN_CAPACITY      ((size_t)16384)
 #define MAX_CAPACITY      ((size_t)1 << 30)
@@ -146,8 +146,8 @@ bool event_ring_next(struct event_ring *ring, struct event *out)
         tail += before_end;
     }
     struct record *const record = record_at(ring, tail);
-    ring->read_bytes = tail + record->n_bytes -
-                       atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    ring->read_bytes =
+        tail + record->n_bytes - atomic_load_explicit(&ring->tail, memory_order_relaxed);
     *out = record->event;
     const uint8_t *data = (const uint8_t *)(record + 1);
     out->top = (const struct sampler_logprob *)(const void *)data;

@@ -1,5 +1,5 @@
-/* The bounded ring behind a generation: records of changing length in one block of bytes, written by the
- * engine thread, read by one reader, without a lock.
+/* The bounded ring behind a generation: records of changing length in one block of bytes, written
+ * by the engine thread, read by one reader, without a lock.
  *
  * Invariants
  *  (1) head and tail only grow; tail <= head <= tail + capacity.
@@ -7,9 +7,9 @@
 #ifndef REALM_ENGINE_EVENT_RING_H
 #define REALM_ENGINE_EVENT_RING_H
 
-#include <stdatomic.h>
-
 #include "engine/event.h"
+
+#include <stdatomic.h>
 
 struct event_ring {
     uint8_t *bytes;
@@ -20,7 +20,8 @@ struct event_ring {
     size_t read_bytes; /* reader's: length of the record given last, freed by the next call */
 };
 
-/* Room for at least `n_records` records with up to max_text_bytes of text and n_top logprobs each. */
+/* Room for at least `n_records` records with up to max_text_bytes of text and n_top logprobs each.
+ */
 REALM_MUST_CHECK realm_status event_ring_init(struct event_ring *ring,
                                               size_t max_text_bytes,
                                               uint32_t n_top,

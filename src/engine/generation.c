@@ -4,8 +4,8 @@
 #include "engine/engine.h"
 #include "engine/engine_model.h"
 
-/* Records a ring holds per choice before its reader must read: enough for a reader that wakes a few times
- * a second. */
+/* Records a ring holds per choice before its reader must read: enough for a reader that wakes a few
+ * times a second. */
 #define RECORDS_PER_CHOICE 32u
 
 static void generation_free(struct generation *generation)
@@ -56,8 +56,7 @@ static realm_status create_sequences(struct generation *generation,
                                      struct realm_error *error)
 {
     const uint32_t n_choices = request->n_choices == 0 ? 1 : request->n_choices;
-    generation->sequences =
-        alloc_zeroed(ALLOC_REQUEST, n_choices, sizeof(struct sequence *));
+    generation->sequences = alloc_zeroed(ALLOC_REQUEST, n_choices, sizeof(struct sequence *));
     if (generation->sequences == NULL) {
         return realm_error_out_of_memory(error, n_choices * sizeof(void *), "choices");
     }

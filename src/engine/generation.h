@@ -1,5 +1,6 @@
 /* A running request as engine and reader share it: two owners, the last one frees it.
- * The engine thread writes the ring and owns the sequences; the reader reads the ring, may cancel. */
+ * The engine thread writes the ring and owns the sequences; the reader reads the ring, may cancel.
+ */
 #ifndef REALM_ENGINE_GENERATION_H
 #define REALM_ENGINE_GENERATION_H
 

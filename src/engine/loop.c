@@ -36,7 +36,8 @@ static void publish_stats(struct engine *engine, uint32_t n_models)
     atomic_store_explicit(&engine->stats.pages_used, pages_used, memory_order_relaxed);
 }
 
-/* One step of each model that has work.  *any_work: sequences are there; returns whether one ran. */
+/* One step of each model that has work.  *any_work: sequences are there; returns whether one ran.
+ */
 static bool turn(struct engine *engine, uint32_t n_models, bool *any_work)
 {
     bool ran = false;

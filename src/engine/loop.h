@@ -1,4 +1,5 @@
-/* The engine thread: takes arrivals, steps the models by turns, sleeps when there is nothing to do. */
+/* The engine thread: takes arrivals, steps the models by turns, sleeps when there is nothing to do.
+ */
 #ifndef REALM_ENGINE_LOOP_H
 #define REALM_ENGINE_LOOP_H
 

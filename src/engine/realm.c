@@ -14,9 +14,8 @@ struct realm {
     struct realm_options options;
 };
 
-realm_status realm_open(const struct realm_options *options,
-                        struct realm **out,
-                        struct realm_error *error)
+realm_status
+realm_open(const struct realm_options *options, struct realm **out, struct realm_error *error)
 {
     *out = NULL;
     struct realm *realm = alloc_zeroed(ALLOC_ENGINE, 1, sizeof *realm);
@@ -45,10 +44,8 @@ void realm_close(struct realm *realm)
     alloc_free(realm);
 }
 
-realm_status realm_load_model(struct realm *realm,
-                              const char *name,
-                              const char *path,
-                              struct realm_error *error)
+realm_status
+realm_load_model(struct realm *realm, const char *name, const char *path, struct realm_error *error)
 {
     const struct engine_model_options options = {
         .context_length = realm->options.context_length,
@@ -69,10 +66,8 @@ static realm_status render_chat(const struct engine_model *model,
     struct chat_template *template = NULL;
     struct strbuf context;
     strbuf_init(&context, ALLOC_REQUEST, MAX_PROMPT_BYTES);
-    const struct bytes bos =
-        tokenizer_token_bytes(tokenizer, tokenizer_bos(tokenizer), true);
-    const struct bytes eos =
-        tokenizer_token_bytes(tokenizer, tokenizer_eos(tokenizer), true);
+    const struct bytes bos = tokenizer_token_bytes(tokenizer, tokenizer_bos(tokenizer), true);
+    const struct bytes eos = tokenizer_token_bytes(tokenizer, tokenizer_eos(tokenizer), true);
     strbuf_append_text(&context, "{\"messages\":[{\"role\":\"user\",\"content\":");
     strbuf_append_json(&context, prompt, strlen(prompt));
     strbuf_append_text(&context, "}],\"add_generation_prompt\":true,\"bos_token\":");

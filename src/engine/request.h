@@ -10,22 +10,22 @@
 struct engine_model;
 
 struct request {
-    struct engine_model *model;    /* held by the caller until the generation ends */
+    struct engine_model *model; /* held by the caller until the generation ends */
     const token_id *prompt;
-    uint32_t n_prompt; /* >= 1 */
-    uint32_t n_choices; /* 0: 1 */
-    uint32_t max_tokens; /* per choice; 0: what the context leaves */
-    uint32_t min_tokens; /* end tokens and stop tokens are not drawn before */
-    bool ignore_end;     /* end tokens do not end it */
-    bool echo_special;   /* special tokens appear as text */
+    uint32_t n_prompt;         /* >= 1 */
+    uint32_t n_choices;        /* 0: 1 */
+    uint32_t max_tokens;       /* per choice; 0: what the context leaves */
+    uint32_t min_tokens;       /* end tokens and stop tokens are not drawn before */
+    bool ignore_end;           /* end tokens do not end it */
+    bool echo_special;         /* special tokens appear as text */
     const struct bytes *stops; /* stop strings */
     uint32_t n_stops;
     const token_id *stop_tokens;
     uint32_t n_stop_tokens;
     struct sampler_options sampling;
     uint64_t deadline_ns; /* clock_monotonic_ns; 0: none */
-    /* Called on the engine thread when events are there to read and none were before; must only wake
-     * somebody. May be NULL: then generation_wait serves. */
+    /* Called on the engine thread when events are there to read and none were before; must only
+     * wake somebody. May be NULL: then generation_wait serves. */
     void (*wake)(void *context);
     void *wake_context;
 };

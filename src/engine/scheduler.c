@@ -19,14 +19,13 @@ static void count_ring_room(struct generation *generation)
     generation->step_room = room > ending ? room - ending : 0;
 }
 
-/* A reader that lags parks its sequence: there must be room for what this step may say, one TOKEN or
- * FINISHED record a choice, and for STARTED and DONE. */
+/* A reader that lags parks its sequence: there must be room for what this step may say, one TOKEN
+ * or FINISHED record a choice, and for STARTED and DONE. */
 static bool take_ring_room(struct sequence *sequence)
 {
     struct generation *const generation = sequence->generation;
     /* The step that ends the prompt speaks for all choices at once. */
-    const size_t needs =
-        generation->started ? 3 : 3 * (size_t)generation->n_live + 1;
+    const size_t needs = generation->started ? 3 : 3 * (size_t)generation->n_live + 1;
     if (generation->step_room < needs) {
         return false;
     }
@@ -34,8 +33,8 @@ static bool take_ring_room(struct sequence *sequence)
     return true;
 }
 
-/* Reserves pages for n_rows more tokens, preempting from the young end when there are too few.  False: the
- * sequence itself had to go, or it cannot get them now. */
+/* Reserves pages for n_rows more tokens, preempting from the young end when there are too few.
+ * False: the sequence itself had to go, or it cannot get them now. */
 static bool reserve(struct engine_model *model,
                     struct sequence *sequence,
                     uint32_t n_rows,
@@ -65,8 +64,8 @@ static void pick(struct engine_model *model, struct sequence *sequence, uint32_t
     model->picked[model->n_picked++] = sequence;
 }
 
-/* Runs over the running list; a sequence may leave it under our feet, so the next one is looked up first
- * and the walk ends when the list was cut. */
+/* Runs over the running list; a sequence may leave it under our feet, so the next one is looked up
+ * first and the walk ends when the list was cut. */
 static uint32_t pick_running(struct engine_model *model,
                              enum sequence_state state,
                              uint32_t n_rows_left,
@@ -100,8 +99,9 @@ static uint32_t pick_running(struct engine_model *model,
     return n_rows_left;
 }
 
-/* Lets waiting sequences in, oldest first, while there are rows and pages for their whole text.  A parked one
- * is passed over; one that finds too few pages holds those behind it, or it might wait for ever. */
+/* Lets waiting sequences in, oldest first, while there are rows and pages for their whole text.  A
+ * parked one is passed over; one that finds too few pages holds those behind it, or it might wait
+ * for ever. */
 static void admit(struct engine_model *model, uint32_t n_rows_left)
 {
     struct sequence *next = NULL;

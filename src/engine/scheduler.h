@@ -1,7 +1,7 @@
 /* Which sequences run in the next step of a model, and with how many rows.
- * Decoding sequences come first (one row each), then prefill in chunks up to the step's rows, oldest first.
- * Where pages are short the youngest running sequence is preempted: its pages go, its tokens stay, and it is
- * computed again later with the same answer.  Engine thread only. */
+ * Decoding sequences come first (one row each), then prefill in chunks up to the step's rows,
+ * oldest first. Where pages are short the youngest running sequence is preempted: its pages go, its
+ * tokens stay, and it is computed again later with the same answer.  Engine thread only. */
 #ifndef REALM_ENGINE_SCHEDULER_H
 #define REALM_ENGINE_SCHEDULER_H
 

@@ -42,12 +42,8 @@ realm_status sequence_create(struct generation *generation,
         goto fail;
     }
     sampler_observe(sequence->sampler, request->prompt, request->n_prompt);
-    status = text_stream_create(tokenizer,
-                                request->stops,
-                                request->n_stops,
-                                request->echo_special,
-                                &sequence->text,
-                                error);
+    status = text_stream_create(
+        tokenizer, request->stops, request->n_stops, request->echo_special, &sequence->text, error);
     if (status != REALM_OK) {
         goto fail;
     }

@@ -1,5 +1,6 @@
-/* A sequence: one growing list of tokens with its pages, sampler and text.  Made by engine_submit on the
- * caller's thread, owned by the engine thread from the queue on; takes no memory after it is made.
+/* A sequence: one growing list of tokens with its pages, sampler and text.  Made by engine_submit
+ * on the caller's thread, owned by the engine thread from the queue on; takes no memory after it is
+ * made.
  *
  *            admitted                     last prompt token computed
  *  WAITING ------------> PREFILL ------------------------------------> DECODE
@@ -10,10 +11,9 @@
  *  any --> ENDED (stop, length, cancelled, error)
  *
  * Invariants
- *  (1) the first n_computed tokens have their KV in the pages; n_computed == tokens of the page table between
- *      steps.
- *  (2) WAITING, FORK and ENDED sequences hold no pages.
- *  (3) n_computed < n_tokens for PREFILL and DECODE between steps: there is always a token to run. */
+ *  (1) the first n_computed tokens have their KV in the pages; n_computed == tokens of the page
+ * table between steps. (2) WAITING, FORK and ENDED sequences hold no pages. (3) n_computed <
+ * n_tokens for PREFILL and DECODE between steps: there is always a token to run. */
 #ifndef REALM_ENGINE_SEQUENCE_H
 #define REALM_ENGINE_SEQUENCE_H
 
@@ -48,7 +48,7 @@ struct sequence {
     struct sampler *sampler;
     struct text_stream *text;
     /* Of the current step: */
-    uint32_t step_rows;   /* rows it has in the batch; 0: not in it */
+    uint32_t step_rows;    /* rows it has in the batch; 0: not in it */
     uint32_t logits_index; /* of its last row, when step_wants_logits */
     bool step_wants_logits;
 };

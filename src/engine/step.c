@@ -14,9 +14,8 @@ struct step {
     struct touched touched;
 };
 
-static void fail_sequence(struct step *step,
-                          struct sequence *sequence,
-                          const struct realm_error *error)
+static void
+fail_sequence(struct step *step, struct sequence *sequence, const struct realm_error *error)
 {
     emit_finished(step->model,
                   &step->touched,
@@ -49,19 +48,15 @@ static bool is_stop_token(const struct generation *generation, token_id token)
 }
 
 /* Takes the sampled token: ends the sequence, or makes the token its next one to run. */
-static void accept_token(struct step *step,
-                         struct sequence *sequence,
-                         const struct sampler_choice *choice)
+static void
+accept_token(struct step *step, struct sequence *sequence, const struct sampler_choice *choice)
 {
     struct generation *const generation = sequence->generation;
     stats_add(&step->stats->completion_tokens, 1);
     sequence->tokens[sequence->n_tokens++] = choice->token;
     if (is_stop_token(generation, choice->token)) {
-        finish_sequence(step,
-                        sequence,
-                        REALM_FINISH_STOP,
-                        choice->token,
-                        text_stream_finish(sequence->text));
+        finish_sequence(
+            step, sequence, REALM_FINISH_STOP, choice->token, text_stream_finish(sequence->text));
         return;
     }
     struct bytes text;
@@ -70,11 +65,8 @@ static void accept_token(struct step *step,
     if (stopped) {
         finish_sequence(step, sequence, REALM_FINISH_STOP, TOKEN_NONE, no_text);
     } else if (sequence->n_tokens == sequence->max_tokens) {
-        finish_sequence(step,
-                        sequence,
-                        REALM_FINISH_LENGTH,
-                        TOKEN_NONE,
-                        text_stream_finish(sequence->text));
+        finish_sequence(
+            step, sequence, REALM_FINISH_LENGTH, TOKEN_NONE, text_stream_finish(sequence->text));
     }
 }
 
@@ -138,9 +130,8 @@ static void advance(struct step *step, struct sequence *sequence)
 }
 
 /* Ends every choice of a generation that has not ended. */
-static void end_generation(struct step *step,
-                           struct generation *generation,
-                           const struct realm_error *error)
+static void
+end_generation(struct step *step, struct generation *generation, const struct realm_error *error)
 {
     for (uint32_t i = 0; i < generation->n_choices; i++) {
         struct sequence *const sequence = generation->sequences[i];

@@ -1,4 +1,5 @@
-/* One step of one model: pick, build, run, sample, emit.  Allocates nothing.  Engine thread only. */
+/* One step of one model: pick, build, run, sample, emit.  Allocates nothing.  Engine thread only.
+ */
 #ifndef REALM_ENGINE_STEP_H
 #define REALM_ENGINE_STEP_H
 

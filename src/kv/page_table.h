@@ -1,11 +1,11 @@
-/* A sequence's pages, in token order.  Owned by the engine thread; never shared.  Memory for the longest
- * sequence is taken at creation.
+/* A sequence's pages, in token order.  Owned by the engine thread; never shared.  Memory for the
+ * longest sequence is taken at creation.
  *
  * Invariants
  *  (1) page i holds positions [i*PAGE_TOKENS, (i+1)*PAGE_TOKENS) of the sequence.
  *  (2) n_pages == ceil(n_tokens / PAGE_TOKENS): all pages but the last are full.
- *  (3) a page with more than one reference is never written: page_table_reserve replaces it first and
- *      records the copy. */
+ *  (3) a page with more than one reference is never written: page_table_reserve replaces it first
+ * and records the copy. */
 #ifndef REALM_KV_PAGE_TABLE_H
 #define REALM_KV_PAGE_TABLE_H
 

@@ -1,8 +1,9 @@
 /* The sampler's inside, shared by the families of steps.
  *
- * After the logits are adjusted, the chain works on *weights*: unnormalised probabilities exp(logit - max) in the
- * logits' own storage; a removed token has weight 0.  Truncation never sorts: it finds the threshold by
- * radix selection over the bits of the keys (non-negative floats order as their bits do). */
+ * After the logits are adjusted, the chain works on *weights*: unnormalised probabilities exp(logit
+ * - max) in the logits' own storage; a removed token has weight 0.  Truncation never sorts: it
+ * finds the threshold by radix selection over the bits of the keys (non-negative floats order as
+ * their bits do). */
 #ifndef REALM_SAMPLE_CHAIN_H
 #define REALM_SAMPLE_CHAIN_H
 
@@ -19,7 +20,7 @@ struct sampler {
     token_id *history; /* [max_tokens]; only when something looks back */
     uint32_t n_history;
     uint32_t max_history;
-    struct token_table counts; /* of the penalty window */
+    struct token_table counts;  /* of the penalty window */
     struct token_table matches; /* DRY: longest match by token */
     uint32_t *z;                /* DRY: [max_tokens] */
     float *raw_logits;          /* [vocabulary], with logprobs */
@@ -33,7 +34,8 @@ void dry_apply(struct sampler *sampler, float *logits);
 
 /* --- weights */
 
-/* Greatest logit (NaN counts as -inf); *token: the lowest id that has it. -INFINITY: none is finite. */
+/* Greatest logit (NaN counts as -inf); *token: the lowest id that has it. -INFINITY: none is
+ * finite. */
 float logits_max(const float *logits, uint32_t n, token_id *token);
 /* weights[i] = exp((logits[i] - max) * scale), in place; returns their sum. */
 double weights_from_logits(float *logits, uint32_t n, float max, float scale);

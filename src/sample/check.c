@@ -1,9 +1,9 @@
-#include <math.h>
-
 #include "sample/sampler.h"
 
-static realm_status check_range(
-    const char *field, float value, float low, float high, struct realm_error *error)
+#include <math.h>
+
+static realm_status
+check_range(const char *field, float value, float low, float high, struct realm_error *error)
 {
     if (value >= low && value <= high) { /* false for NaN */
         return REALM_OK;
@@ -17,9 +17,8 @@ static realm_status check_range(
                            (double)high);
 }
 
-static realm_status check_biases(const struct sampler_options *options,
-                                 uint32_t vocabulary,
-                                 struct realm_error *error)
+static realm_status
+check_biases(const struct sampler_options *options, uint32_t vocabulary, struct realm_error *error)
 {
     for (uint32_t i = 0; i < options->n_biases; i++) {
         if (options->biases[i].token >= vocabulary) {
@@ -34,9 +33,8 @@ static realm_status check_biases(const struct sampler_options *options,
     return REALM_OK;
 }
 
-realm_status sampler_check(const struct sampler_options *options,
-                           uint32_t vocabulary,
-                           struct realm_error *error)
+realm_status
+sampler_check(const struct sampler_options *options, uint32_t vocabulary, struct realm_error *error)
 {
     const struct sampler_options *const o = options;
     const struct {
@@ -60,8 +58,8 @@ realm_status sampler_check(const struct sampler_options *options,
         {"top_logprobs", (float)o->n_top_logprobs, 0, SAMPLER_MAX_TOP_LOGPROBS},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
-        REALM_TRY(check_range(
-            ranges[i].field, ranges[i].value, ranges[i].low, ranges[i].high, error));
+        REALM_TRY(
+            check_range(ranges[i].field, ranges[i].value, ranges[i].low, ranges[i].high, error));
     }
     return check_biases(options, vocabulary, error);
 }

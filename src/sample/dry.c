@@ -1,9 +1,9 @@
-/* DRY ("don't repeat yourself", p-e-w 2024): a token that would lengthen a repetition of m >= allowed tokens
- * loses multiplier * base^(m - allowed).  The length of every earlier occurrence of the sequence's end is found in
- * linear time by the Z-function of the reversed history. */
-#include <math.h>
-
+/* DRY ("don't repeat yourself", p-e-w 2024): a token that would lengthen a repetition of m >=
+ * allowed tokens loses multiplier * base^(m - allowed).  The length of every earlier occurrence of
+ * the sequence's end is found in linear time by the Z-function of the reversed history. */
 #include "sample/chain.h"
+
+#include <math.h>
 
 /* Beyond this the penalty is beyond any logit; keeps pow finite. */
 #define MAX_EXPONENT 200.0f
@@ -55,9 +55,8 @@ void dry_apply(struct sampler *sampler, float *logits)
     if (sampler->z == NULL || sampler->n_history < 2) {
         return;
     }
-    const uint32_t n = o->dry_window > 0 && o->dry_window < sampler->n_history
-                           ? o->dry_window
-                           : sampler->n_history;
+    const uint32_t n = o->dry_window > 0 && o->dry_window < sampler->n_history ? o->dry_window
+                                                                               : sampler->n_history;
     const token_id *const history = sampler->history + (sampler->n_history - n);
     const uint32_t longest = unbroken_length(sampler, history, n);
     if (longest < o->dry_allowed_length) {

@@ -1,6 +1,6 @@
-#include <math.h>
-
 #include "sample/chain.h"
+
+#include <math.h>
 
 /* log of the sum of exp over the raw logits. */
 static double log_sum(const float *logits, uint32_t n, float max)

@@ -1,9 +1,9 @@
-/* Mirostat (Basu, Ramachandran, Keskar, Varshney 2021): truncation steered by feedback, so that the mean surprise of
- * what is drawn comes to tau bits.  Version 1 estimates the tail's Zipf exponent and takes a top-k; version 2 cuts at
- * the surprise mu itself. */
-#include <math.h>
-
+/* Mirostat (Basu, Ramachandran, Keskar, Varshney 2021): truncation steered by feedback, so that the
+ * mean surprise of what is drawn comes to tau bits.  Version 1 estimates the tail's Zipf exponent
+ * and takes a top-k; version 2 cuts at the surprise mu itself. */
 #include "sample/chain.h"
+
+#include <math.h>
 
 #define ESTIMATE_TOKENS 100u
 
@@ -46,7 +46,8 @@ static double truncate_version_1(const struct sampler *sampler, float *weights, 
     const double s = estimate_exponent(top, n_top);
     const double epsilon = s - 1;
     const double n = sampler->vocabulary;
-    const double k = pow(epsilon * exp2((double)sampler->mirostat_mu) / (1 - pow(n, -epsilon)), 1 / s);
+    const double k =
+        pow(epsilon * exp2((double)sampler->mirostat_mu) / (1 - pow(n, -epsilon)), 1 / s);
     /* NaN and infinity appear for degenerate distributions: then nothing is cut. */
     const uint32_t n_kept = k >= 1 ? (k < n ? (uint32_t)k : sampler->vocabulary) : 1;
     return truncate_top_k(weights, sampler->vocabulary, isnan(k) ? 0 : n_kept, sum);
@@ -70,13 +71,12 @@ static double truncate_version_2(const struct sampler *sampler, float *weights, 
 
 token_id mirostat_next(struct sampler *sampler, float *weights, double sum)
 {
-    const double kept = sampler->options.mirostat == 1
-                            ? truncate_version_1(sampler, weights, sum)
-                            : truncate_version_2(sampler, weights, sum);
+    const double kept = sampler->options.mirostat == 1 ? truncate_version_1(sampler, weights, sum)
+                                                       : truncate_version_2(sampler, weights, sum);
     const token_id token =
         weights_draw(weights, sampler->vocabulary, kept, philox_double(&sampler->philox));
     const double surprise = -log2((double)weights[token] / kept);
-    sampler->mirostat_mu -= (float)(sampler->options.mirostat_eta *
-                                    (surprise - (double)sampler->options.mirostat_tau));
+    sampler->mirostat_mu -=
+        (float)(sampler->options.mirostat_eta * (surprise - (double)sampler->options.mirostat_tau));
     return token;
 }

@@ -1,4 +1,5 @@
-/* Repetition (Keskar et al. 2019), presence and frequency penalties over a window of the sequence. */
+/* Repetition (Keskar et al. 2019), presence and frequency penalties over a window of the sequence.
+ */
 #include "sample/chain.h"
 
 void penalties_observe(struct sampler *sampler, token_id token)

@@ -1,10 +1,10 @@
 #include "sample/sampler.h"
 
-#include <math.h>
-#include <string.h>
-
 #include "base/alloc.h"
 #include "sample/chain.h"
+
+#include <math.h>
+#include <string.h>
 
 #define DEFAULT_DRY_BASE           1.75f
 #define DEFAULT_DRY_ALLOWED_LENGTH 2u
@@ -101,8 +101,8 @@ realm_status sampler_create(const struct sampler_options *options,
     apply_defaults(&sampler->options);
     sampler->vocabulary = vocabulary;
     /* Streams draw from the same seed far apart: 2^40 numbers each. */
-    sampler->philox = (struct philox){.seed = options->seed,
-                                      .counter = (uint64_t)options->stream << 40};
+    sampler->philox =
+        (struct philox){.seed = options->seed, .counter = (uint64_t)options->stream << 40};
     sampler->mirostat_mu = 2 * sampler->options.mirostat_tau;
     realm_status status = copy_lists(sampler, options, error);
     if (status == REALM_OK) {
@@ -152,7 +152,8 @@ void sampler_observe(struct sampler *sampler, const token_id *tokens, uint32_t n
     }
 }
 
-static void adjust(struct sampler *sampler, float *logits, const token_id *banned, uint32_t n_banned)
+static void
+adjust(struct sampler *sampler, float *logits, const token_id *banned, uint32_t n_banned)
 {
     for (uint32_t i = 0; i < sampler->options.n_biases; i++) {
         const struct sampler_bias bias = sampler->biases[i];

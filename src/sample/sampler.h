@@ -1,7 +1,8 @@
-/* From a row of logits to a token: the chain of steps with its state and seed, one sampler a sequence.
- * Order: logit bias, penalties (repetition, presence, frequency), DRY, [constraint mask], greedy when the
- * temperature is 0; else top-k, typical-p, top-p, min-p, temperature, draw; mirostat replaces all
- * truncation.  Takes all memory at creation: sampler_next allocates nothing. Owned by one thread. */
+/* From a row of logits to a token: the chain of steps with its state and seed, one sampler a
+ * sequence. Order: logit bias, penalties (repetition, presence, frequency), DRY, [constraint mask],
+ * greedy when the temperature is 0; else top-k, typical-p, top-p, min-p, temperature, draw;
+ * mirostat replaces all truncation.  Takes all memory at creation: sampler_next allocates nothing.
+ * Owned by one thread. */
 #ifndef REALM_SAMPLE_SAMPLER_H
 #define REALM_SAMPLE_SAMPLER_H
 
@@ -20,32 +21,32 @@ struct sampler_bias {
 struct sampler_options {
     float temperature; /* 0: greedy */
     uint32_t top_k;
-    float top_p;     /* 0 or 1: off */
+    float top_p; /* 0 or 1: off */
     float min_p;
-    float typical_p; /* 0 or 1: off */
+    float typical_p;          /* 0 or 1: off */
     float repetition_penalty; /* 0 or 1: off */
     float presence_penalty;
     float frequency_penalty;
-    uint32_t penalty_window; /* last tokens looked at; 0: all of the sequence */
-    float dry_multiplier;    /* 0: off */
-    float dry_base;          /* 0: 1.75 */
-    uint32_t dry_allowed_length; /* 0: 2 */
-    uint32_t dry_window;         /* 0: all */
+    uint32_t penalty_window;      /* last tokens looked at; 0: all of the sequence */
+    float dry_multiplier;         /* 0: off */
+    float dry_base;               /* 0: 1.75 */
+    uint32_t dry_allowed_length;  /* 0: 2 */
+    uint32_t dry_window;          /* 0: all */
     const token_id *dry_breakers; /* tokens that end a repetition; copied */
     uint32_t n_dry_breakers;
-    uint32_t mirostat; /* 0: off, 1, 2 */
+    uint32_t mirostat;  /* 0: off, 1, 2 */
     float mirostat_tau; /* 0: 5 */
     float mirostat_eta; /* 0: 0.1 */
     uint64_t seed;
-    uint32_t stream; /* choice index: other numbers from the same seed */
+    uint32_t stream;                   /* choice index: other numbers from the same seed */
     const struct sampler_bias *biases; /* copied */
     uint32_t n_biases;
     uint32_t n_top_logprobs; /* 0..SAMPLER_MAX_TOP_LOGPROBS */
     bool logprobs;           /* fill in logprob (and the top ones) */
 };
 
-/* Log-probabilities are of the model's own distribution: after a softmax over the raw logits (temperature 1, no
- * bias or truncation), as OpenAI's API has them. */
+/* Log-probabilities are of the model's own distribution: after a softmax over the raw logits
+ * (temperature 1, no bias or truncation), as OpenAI's API has them. */
 struct sampler_logprob {
     token_id token;
     float logprob;
@@ -60,8 +61,8 @@ struct sampler_choice {
 
 struct sampler;
 
-/* Says whether options are in range; INVALID_ARGUMENT names the field as in the API ("top_p"), its value
- * and the range. */
+/* Says whether options are in range; INVALID_ARGUMENT names the field as in the API ("top_p"), its
+ * value and the range. */
 REALM_MUST_CHECK realm_status sampler_check(const struct sampler_options *options,
                                             uint32_t vocabulary,
                                             struct realm_error *error);

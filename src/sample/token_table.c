@@ -1,12 +1,11 @@
 #include "sample/token_table.h"
 
-#include <string.h>
-
 #include "base/alloc.h"
 
-realm_status token_table_init(struct token_table *table,
-                              uint32_t max_tokens,
-                              struct realm_error *error)
+#include <string.h>
+
+realm_status
+token_table_init(struct token_table *table, uint32_t max_tokens, struct realm_error *error)
 {
     uint64_t n_slots = 16;
     while (n_slots < (uint64_t)max_tokens * 2) {

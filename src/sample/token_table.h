@@ -1,5 +1,5 @@
-/* A small table from tokens to a number: open addressing, sized at creation for the most tokens it will
- * ever hold.  Memory goes by the length of the sequence, not by the vocabulary. */
+/* A small table from tokens to a number: open addressing, sized at creation for the most tokens it
+ * will ever hold.  Memory goes by the length of the sequence, not by the vocabulary. */
 #ifndef REALM_SAMPLE_TOKEN_TABLE_H
 #define REALM_SAMPLE_TOKEN_TABLE_H
 

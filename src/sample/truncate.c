@@ -1,8 +1,8 @@
 /* Weights and their truncation without sorting. */
+#include "sample/chain.h"
+
 #include <math.h>
 #include <string.h>
-
-#include "sample/chain.h"
 
 #define BLOCK 64u
 
@@ -28,7 +28,8 @@ float logits_max(const float *logits, uint32_t n, token_id *token)
     return max;
 }
 
-/* exp(x) for x <= 0, relative error under 2e-7; 0 below -87.  Cody-Waite reduction, degree-6 polynomial. */
+/* exp(x) for x <= 0, relative error under 2e-7; 0 below -87.  Cody-Waite reduction, degree-6
+ * polynomial. */
 static inline float exp_negative(float x)
 {
     const float clamped = x > -87.0f ? x : -87.0f;
@@ -85,7 +86,8 @@ double weights_sum(const float *weights, uint32_t n)
     return sum;
 }
 
-/* --- selection ---------------------------------------------------------------------------------- */
+/* --- selection ----------------------------------------------------------------------------------
+ */
 
 /* A key per token, taken in falling order. */
 typedef float (*key_function)(float weight, double parameter);
@@ -125,8 +127,8 @@ static uint32_t selection_bits(const struct selection *selection, float weight)
     return key_bits(selection->key(weight, selection->parameter));
 }
 
-/* One digit of the threshold: keys with the given prefix fall into bins; the bin in which the limit is reached is
- * the digit.  *above: what the tokens of higher keys amount to. */
+/* One digit of the threshold: keys with the given prefix fall into bins; the bin in which the limit
+ * is reached is the digit.  *above: what the tokens of higher keys amount to. */
 static uint32_t select_digit(const struct selection *selection,
                              const float *weights,
                              uint32_t n,

@@ -1,5 +1,6 @@
-/* Tokens of one completion to text that may be shown: whole UTF-8 characters only, and nothing that could still
- * become part of a stop string.  Owned by one thread; takes all its memory at creation. */
+/* Tokens of one completion to text that may be shown: whole UTF-8 characters only, and nothing that
+ * could still become part of a stop string.  Owned by one thread; takes all its memory at creation.
+ */
 #ifndef REALM_TOKENIZER_TEXT_STREAM_H
 #define REALM_TOKENIZER_TEXT_STREAM_H
 
@@ -17,8 +18,8 @@ REALM_MUST_CHECK realm_status text_stream_create(const struct tokenizer *tokeniz
                                                  struct realm_error *error);
 void text_stream_destroy(struct text_stream *stream);
 
-/* Adds a token. *text: what may be shown now (maybe empty), valid until the next call.  True: a stop string is
- * complete; *text ends before it and nothing follows. Allocates nothing. */
+/* Adds a token. *text: what may be shown now (maybe empty), valid until the next call.  True: a
+ * stop string is complete; *text ends before it and nothing follows. Allocates nothing. */
 bool text_stream_push(struct text_stream *stream, token_id token, struct bytes *text);
 /* The end of the completion: what was held back; a cut character becomes U+FFFD. */
 struct bytes text_stream_finish(struct text_stream *stream);

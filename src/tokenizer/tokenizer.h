@@ -13,8 +13,8 @@ typedef uint32_t token_id;
 
 struct tokenizer;
 
-/* Reads tokenizer.ggml.*; copies what it needs.  INVALID_FORMAT names the key; UNSUPPORTED: model or
- * pre-tokenizer (the message lists the known ones). */
+/* Reads tokenizer.ggml.*; copies what it needs.  INVALID_FORMAT names the key; UNSUPPORTED: model
+ * or pre-tokenizer (the message lists the known ones). */
 REALM_MUST_CHECK realm_status tokenizer_create(const struct gguf *gguf,
                                                struct tokenizer **out,
                                                struct realm_error *error);
@@ -36,8 +36,8 @@ struct tokenizer_encode_options {
     bool parse_special; /* special tokens written out in the text become those tokens */
 };
 
-/* Appends the tokens of text (any bytes; invalid UTF-8 is encoded byte by byte).  Time grows linearly, up
- * to a logarithm.  OUT_OF_MEMORY leaves the list as it was. */
+/* Appends the tokens of text (any bytes; invalid UTF-8 is encoded byte by byte).  Time grows
+ * linearly, up to a logarithm.  OUT_OF_MEMORY leaves the list as it was. */
 REALM_MUST_CHECK realm_status tokenizer_encode(const struct tokenizer *tokenizer,
                                                const char *text,
                                                size_t n_bytes,
@@ -45,9 +45,9 @@ REALM_MUST_CHECK realm_status tokenizer_encode(const struct tokenizer *tokenizer
                                                struct token_list *out,
                                                struct realm_error *error);
 
-/* The bytes of one token as they stand in text (may be part of a character).  Special and control tokens give no
- * bytes unless `special` is set, then their name.  The view lives as long as the tokenizer. Tokens out of
- * range give no bytes. */
+/* The bytes of one token as they stand in text (may be part of a character).  Special and control
+ * tokens give no bytes unless `special` is set, then their name.  The view lives as long as the
+ * tokenizer. Tokens out of range give no bytes. */
 struct bytes tokenizer_token_bytes(const struct tokenizer *tokenizer, token_id token, bool special);
 
 /* Appends the text of many tokens; SentencePiece's leading space of a whole text is removed when
@@ -59,6 +59,9 @@ bool tokenizer_decode(const struct tokenizer *tokenizer,
                       bool first,
                       bool special,
                       struct strbuf *out);
+
+/* Most bytes that tokenizer_token_bytes can give. */
+size_t tokenizer_longest_token(const struct tokenizer *tokenizer);
 
 uint32_t tokenizer_vocabulary(const struct tokenizer *tokenizer);
 /* TOKEN_NONE: the model has none. */
