@@ -15,7 +15,7 @@ set(archives)
 foreach(target IN LISTS librealm_targets)
     list(APPEND archives $<TARGET_FILE:${target}>)
 endforeach()
-add_custom_command(OUTPUT "${librealm_archive}"
+add_custom_command(OUTPUT "${librealm_archive}" "${librealm_object}"
     COMMAND "${CMAKE_C_COMPILER}" -r -nostdlib -o "${librealm_object}"
         -Wl,--whole-archive ${archives} -Wl,--no-whole-archive
     COMMAND "${CMAKE_OBJCOPY}" --wildcard --keep-global-symbol=realm_* "${librealm_object}"
@@ -32,22 +32,18 @@ target_include_directories(realm_static INTERFACE "${CMAKE_SOURCE_DIR}/include")
 target_link_libraries(realm_static INTERFACE "${librealm_archive}" ${librealm_private_targets})
 target_link_options(realm_static INTERFACE $<TARGET_PROPERTY:realm_flags,INTERFACE_LINK_OPTIONS>)
 
-# Shared.  Not under sanitizers: their run time belongs to the program.
+# Shared, from the same object.  Not under sanitizers: their run time belongs to the program.
 if(REALM_SANITIZE STREQUAL "")
-    file(WRITE "${CMAKE_BINARY_DIR}/librealm.c" "/* The objects come from the folders' archives. */\n"
-                                               "typedef int realm_shared_is_not_empty;\n")
-    add_library(realm_shared SHARED "${CMAKE_BINARY_DIR}/librealm.c")
-    set_target_properties(realm_shared PROPERTIES OUTPUT_NAME realm
+    add_library(realm_shared SHARED "${librealm_object}")
+    set_source_files_properties("${librealm_object}" PROPERTIES
+        EXTERNAL_OBJECT TRUE GENERATED TRUE)
+    set_target_properties(realm_shared PROPERTIES OUTPUT_NAME realm LINKER_LANGUAGE C
         VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
-    target_include_directories(realm_shared PUBLIC
-        $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include>
-        $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-    foreach(target IN LISTS librealm_targets)
-        target_link_libraries(realm_shared PRIVATE $<LINK_LIBRARY:WHOLE_ARCHIVE,${target}>)
-    endforeach()
-    target_link_libraries(realm_shared PRIVATE realm_flags)
+    add_dependencies(realm_shared realm_static_archive)
+    target_include_directories(realm_shared PUBLIC "${CMAKE_SOURCE_DIR}/include")
+    target_link_libraries(realm_shared PRIVATE realm_flags ${librealm_private_targets})
     target_link_options(realm_shared PRIVATE
-        -Wl,--exclude-libs,librealm_deps.a
+        -Wl,--exclude-libs,librealm_deps.a -Wl,--no-undefined
         "-Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/librealm.map")
     set_property(TARGET realm_shared APPEND PROPERTY
         LINK_DEPENDS "${CMAKE_SOURCE_DIR}/cmake/librealm.map")
