@@ -59,6 +59,8 @@ compile() {
     if [ ! -s "$target/native-static-libs" ]; then
         cargo clean --quiet --release --package realm_deps --target-dir "$target" >&2 || true
     fi
+    # src/bounds.rs says what this is for.
+    export RUSTC_BOOTSTRAP=realm_deps
     cargo rustc --locked --release --target-dir "$target" ${jobs[@]+"${jobs[@]}"} -- \
         --print "native-static-libs=$target/native-static-libs" >&2
 }

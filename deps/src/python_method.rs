@@ -38,7 +38,10 @@ impl<'a, 'b, 'c> Meter<'a, 'b, 'c> {
 /// What minijinja calls for a method it does not know.
 pub fn call(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Result<Value, Error> {
     let own = match value.as_str() {
-        Some(text) => string_method(state, text, name, args)?,
+        Some(text) => {
+            Meter::new(state).bytes(text.len())?; // most methods look at every byte
+            string_method(state, text, name, args)?
+        }
         None if value.kind() == ValueKind::Seq && name == "index" => Some(list_index(value, args)?),
         None => None,
     };

@@ -1,5 +1,6 @@
 //! A chat template: Jinja2 text, compiled once, rendered as Hugging Face's `apply_chat_template`.
 
+use crate::bounds::{self, Ended, Limits};
 use crate::python_json::{float_repr, tojson};
 use crate::python_method::{self, trim};
 use crate::python_time;
@@ -14,12 +15,31 @@ use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const NAME: &str = "chat_template";
+const TOO_MUCH_WORK: &str = "the template did more work than is allowed";
 
 /// One fuel is one instruction or 64 bytes.  Large templates with tools take some 10,000; the base
 /// runs out in well under a second.  Each byte of the context pays for its own way through: copied
 /// by filters, written as JSON, split.
-const BASE_FUEL: u64 = 500_000;
-const FUEL_PER_CONTEXT_BYTE: u64 = 4;
+const BASE_FUEL: usize = 500_000;
+const FUEL_PER_CONTEXT_BYTE: usize = 4;
+const MAX_FUEL: usize = 8_000_000;
+
+/// What fuel does not see (bounds.rs) is bounded in its proportion.  A level of nesting costs a
+/// template four fuel or more to make and some 150 bytes of stack to free.
+const ALLOCATIONS_PER_FUEL: usize = 16;
+const STACK_BYTES_PER_FUEL: usize = 80;
+const BASE_STACK_BYTES: usize = 16 << 20;
+const BASE_LIVE_BYTES: usize = 64 << 20;
+const LIVE_BYTES_PER_FUEL: usize = 64;
+
+/// One text or list: an operation that looks at all of one costs a single fuel.
+const BASE_BLOCK_BYTES: usize = 1 << 20;
+const BLOCK_BYTES_PER_CONTEXT_BYTE: usize = 16;
+
+/// Compiling: a byte of source makes at most one node of the syntax tree, all of them may nest.
+const ALLOCATIONS_PER_SOURCE_BYTE: usize = 32;
+const LIVE_BYTES_PER_SOURCE_BYTE: usize = 512;
+const COMPILE_STACK_BYTES: usize = 256 << 20;
 
 /// Nested blocks, calls of macros (each counts as several) and so on.
 const MAX_RECURSION: usize = 200;
@@ -30,6 +50,7 @@ pub enum Failure {
     Raised(String),
     Failed(String),
     Limit(String),
+    Internal(String),
 }
 
 /// The message of raise_exception, carried inside minijinja's error.
@@ -56,16 +77,36 @@ impl Template {
                 source.len()
             )));
         }
-        let source = std::str::from_utf8(source)
-            .map_err(|e| Failure::Syntax(format!("the template is not UTF-8: {e}")))?;
-        let mut environment = new_environment().map_err(|e| Failure::Syntax(describe(&e)))?;
-        environment
-            .add_template_owned(NAME, prepare(source))
-            .map_err(|e| Failure::Syntax(describe(&e)))?;
+        let limits = Limits {
+            live_bytes: BASE_LIVE_BYTES + LIVE_BYTES_PER_SOURCE_BYTE * source.len(),
+            allocations: BASE_FUEL + ALLOCATIONS_PER_SOURCE_BYTE * source.len(),
+            block_bytes: usize::MAX,
+            stack_bytes: COMPILE_STACK_BYTES,
+        };
+        let environment = flatten(bounds::run(&limits, || compile(source)))?;
         Ok(Template { environment })
     }
 
     pub fn render(&self, context: &[u8], max_bytes: usize) -> Result<Vec<u8>, Failure> {
+        let more = FUEL_PER_CONTEXT_BYTE.saturating_mul(context.len());
+        let fuel = BASE_FUEL.saturating_add(more).min(MAX_FUEL);
+        let limits = Limits {
+            live_bytes: BASE_LIVE_BYTES + LIVE_BYTES_PER_FUEL * fuel,
+            block_bytes: BLOCK_BYTES_PER_CONTEXT_BYTE
+                .saturating_mul(context.len())
+                .saturating_add(BASE_BLOCK_BYTES),
+            allocations: ALLOCATIONS_PER_FUEL * fuel,
+            stack_bytes: BASE_STACK_BYTES + STACK_BYTES_PER_FUEL * fuel,
+        };
+        flatten(bounds::run(&limits, || self.render_metered(context, max_bytes, fuel)))
+    }
+
+    fn render_metered(
+        &self,
+        context: &[u8],
+        max_bytes: usize,
+        fuel: usize,
+    ) -> Result<Vec<u8>, Failure> {
         let mut variables: BTreeMap<String, Value> = serde_json::from_slice(context)
             .map_err(|e| Failure::Context(format!("the context is not a JSON object: {e}")))?;
         for (name, default) in [
@@ -78,7 +119,7 @@ impl Template {
 
         // Fuel is the environment's; a copy shares everything that is large.
         let mut environment = self.environment.clone();
-        environment.set_fuel(Some(BASE_FUEL + FUEL_PER_CONTEXT_BYTE * context.len() as u64));
+        environment.set_fuel(Some(fuel as u64));
         let mut out = Ceiling { text: Vec::new(), max_bytes, full: false };
         let result = environment
             .get_template(NAME)
@@ -91,6 +132,26 @@ impl Template {
             Err(error) => Err(classify(&error)),
         }
     }
+}
+
+fn flatten<T>(result: Result<Result<T, Failure>, Ended>) -> Result<T, Failure> {
+    match result {
+        Ok(inner) => inner,
+        Err(Ended::Exceeded) => Err(Failure::Limit(TOO_MUCH_WORK.into())),
+        Err(Ended::NoThread) => Err(Failure::Limit("no memory for the template's stack".into())),
+        Err(Ended::Panicked) => Err(Failure::Internal("a defect in the template library".into())),
+    }
+}
+
+fn compile(source: &[u8]) -> Result<Environment<'static>, Failure> {
+    let source = std::str::from_utf8(source)
+        .map_err(|e| Failure::Syntax(format!("the template is not UTF-8: {e}")))?;
+    let mut environment = new_environment().map_err(|e| Failure::Syntax(describe(&e)))?;
+    let source = prepare(source, environment.syntax()).map_err(Failure::Syntax)?;
+    environment
+        .add_template_owned(NAME, source)
+        .map_err(|e| Failure::Syntax(describe(&e)))?;
+    Ok(environment)
 }
 
 fn new_environment() -> Result<Environment<'static>, Error> {
@@ -144,7 +205,7 @@ fn classify(error: &Error) -> Failure {
         }
         if let Some(inner) = current.downcast_ref::<Error>() {
             if inner.kind() == ErrorKind::OutOfFuel {
-                return Failure::Limit("the template did more work than is allowed".into());
+                return Failure::Limit(TOO_MUCH_WORK.into());
             }
             if inner.detail() == Some("recursion limit exceeded") {
                 return Failure::Limit("the template nests deeper than is allowed".into());

@@ -40,6 +40,7 @@ fn guard<F: FnOnce() -> Result<(), Failure>>(error: *mut RealmTemplateText, f: F
             Failure::Raised(m) => (RAISED, m),
             Failure::Failed(m) => (FAILED, m),
             Failure::Limit(m) => (LIMIT, m),
+            Failure::Internal(m) => (INTERNAL, m),
         },
         Err(payload) => {
             // Dropping a payload may run code that panics again.
