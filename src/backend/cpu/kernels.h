@@ -96,38 +96,60 @@ typedef void (*rope_function)(
 
 /* --- attention ---------------------------------------------------------------------------------
  *
- * KV storage of one layer and KV head in one page, F16:
+ * KV storage of one layer and KV head in one page, F16, V = head_columns rounded up to 16:
  *   keys   [head_columns][PAGE_TOKENS]   (transposed: a vector of tokens per column)
- *   values [PAGE_TOKENS][head_columns]
- * One call: n_queries query rows of one KV head (all query heads of the group x token rows), against
- * pages in order.  The result for one query is bit-equal whatever the other queries are: pages are
- * taken one by one from the first, with the online softmax (Milakov & Gimelshein 2018; Dao et al.
- * 2022) rescaled once per group of ATTENTION_GROUP_PAGES pages counted from position 0. */
-#define ATTENTION_GROUP_PAGES 4u
-#define ATTENTION_MAX_QUERIES 64u
+ *   values [PAGE_TOKENS][V]              (the columns past head_columns are zero)
+ *
+ * The positions of a sequence are cut into segments of ATTENTION_SEGMENT_TOKENS, counted from 0.  A
+ * call takes some query rows of one KV head (query heads of its group x token rows) through one
+ * segment and leaves, for each, the softmax's parts over the positions it sees there:
+ *   max     = largest score            score(p) = scale * (q . key p), the sum in order of columns
+ *   sum     = sum of e^(score - max)
+ *   values  = sum of e^(score - max) * value p, in order of p
+ * The driver merges segments in order (online softmax: Milakov & Gimelshein 2018; Dao et al. 2022).
+ * Since the cuts are fixed, the result of a query is bit-equal whatever the other queries of the call
+ * are, and however segments are shared out.  Positions that are not seen are never used, whatever
+ * their slots hold. */
+#define KV_PAGE_TOKENS           16u /* = PAGE_TOKENS of plan/batch.h */
+#define ATTENTION_SEGMENT_TOKENS 256u
+#define ATTENTION_MAX_QUERIES    64u
+#define ATTENTION_MAX_COLUMNS    256u
+
+static inline uint32_t kv_value_columns(uint32_t head_columns)
+{
+    return (head_columns + 15u) & ~15u;
+}
 
 struct attention_query {
-    const float *q; /* [head_columns], scaled already */
-    uint32_t position;       /* sees positions <= this ... */
-    uint32_t first_position; /* ... and >= this */
-    float *out;              /* [head_columns] */
+    const float *q; /* [head_columns] */
+    uint32_t begin; /* sees positions begin <= p < end, */
+    uint32_t end;   /* begin < end, all inside the segment of the call */
+    float *values;  /* out, [kv_value_columns(head_columns)] */
+    float max;      /* out */
+    float sum;      /* out */
 };
 
 struct attention_call {
-    const uint8_t *kv;        /* page 0 of this layer and KV head */
-    size_t page_stride;       /* bytes from one page to the next */
-    size_t values_offset;     /* from a page's keys to its values */
-    const uint32_t *pages;
+    const uint8_t *kv;     /* page 0 of this layer and KV head */
+    size_t page_stride;    /* bytes from one page to the next */
+    size_t values_offset;  /* from a page's keys to its values */
+    const uint32_t *pages; /* of the segment: pages[0] holds its first position */
+    uint32_t first_position; /* the segment's */
     uint32_t head_columns;
-    const struct attention_query *queries;
+    float scale;
+    struct attention_query *queries;
     uint32_t n_queries; /* 1 .. ATTENTION_MAX_QUERIES */
-    float *scratch;     /* attention_scratch_floats(head_columns) */
 };
 typedef void (*attention_function)(const struct attention_call *call);
 
-/* Writes one token's key and value of one KV head into its page. */
-typedef void (*kv_write_function)(
-    const float *key, const float *value, uint32_t head_columns, uint32_t slot, uint8_t *keys, uint8_t *values);
+/* Writes one token's key and value of one KV head into slot `slot` of its page.  Magnitudes over the
+ * largest F16 (infinities too) become the largest F16; NaN stays. */
+typedef void (*kv_write_function)(const float *key,
+                                  const float *value,
+                                  uint32_t head_columns,
+                                  uint32_t slot,
+                                  uint8_t *keys,
+                                  uint8_t *values);
 
 struct cpu_kernels {
     const char *level; /* "scalar", "avx2", "avx512vnni", "avx512bf16", "neondot", "neoni8mm" */
