@@ -1,9 +1,10 @@
-/* A GGUF model file (versions 2 and 3, little-endian), mapped into memory; split files are opened as one.
+/* A GGUF model file (versions 2 and 3, little-endian), mapped into memory; split files are opened
+ * as one.
  *
- * After gguf_open succeeds: every key is unique and its value lies inside the file; every tensor has
- * a unique name, 1-4 dimensions that are not zero, a known type, rows that are whole blocks, and its bytes
- * lie inside the file at the stated alignment without overlapping another tensor's.  Nothing was allocated
- * on the word of a count alone.  Immutable then: any thread may read. */
+ * After gguf_open succeeds: every key is unique and its value lies inside the file; every tensor
+ * has a unique name, 1-4 dimensions that are not zero, a known type, rows that are whole blocks,
+ * and its bytes lie inside the file at the stated alignment without overlapping another tensor's.
+ * Nothing was allocated on the word of a count alone.  Immutable then: any thread may read. */
 #ifndef REALM_GGUF_GGUF_H
 #define REALM_GGUF_GGUF_H
 
@@ -45,8 +46,8 @@ struct gguf_value {
         double f64;
         bool boolean;
     } scalar;
-    struct bytes bytes;            /* of a string; of a fixed-size array's items */
-    const struct bytes *strings;   /* of an array of strings: n_items views */
+    struct bytes bytes;          /* of a string; of a fixed-size array's items */
+    const struct bytes *strings; /* of an array of strings: n_items views */
 };
 
 struct gguf_tensor {
@@ -59,7 +60,8 @@ struct gguf_tensor {
 };
 
 /* path: the file, or the first part "…-00001-of-0000N.gguf" of a split model.
- * INVALID_FORMAT names the key or tensor and the bad value; UNSUPPORTED: version, big-endian, type. */
+ * INVALID_FORMAT names the key or tensor and the bad value; UNSUPPORTED: version, big-endian, type.
+ */
 REALM_MUST_CHECK realm_status gguf_open(const char *path,
                                         struct gguf **out,
                                         struct realm_error *error);
@@ -80,7 +82,8 @@ const struct gguf_value *gguf_find(const struct gguf *gguf, const char *key);
 const struct gguf_tensor *gguf_find_tensor(const struct gguf *gguf, const char *name);
 
 /* Typed look-up: any integer type serves u32/u64 when the value fits, any number f32.
- * NOT_FOUND: no such key; INVALID_FORMAT: another type or out of range.  The error names the key. */
+ * NOT_FOUND: no such key; INVALID_FORMAT: another type or out of range.  The error names the key.
+ */
 REALM_MUST_CHECK realm_status gguf_get_u32(const struct gguf *gguf,
                                            const char *key,
                                            uint32_t *out,
@@ -109,8 +112,8 @@ void gguf_forget_tensor(const struct gguf *gguf, const struct gguf_tensor *tenso
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-/* Writes a GGUF v3 file: first all values, then the directory of all tensors, then their bytes in the same
- * order.  The file appears under its name when it is committed.  One thread. */
+/* Writes a GGUF v3 file: first all values, then the directory of all tensors, then their bytes in
+ * the same order.  The file appears under its name when it is committed.  One thread. */
 struct gguf_writer;
 
 REALM_MUST_CHECK realm_status gguf_writer_create(struct gguf_writer **out,

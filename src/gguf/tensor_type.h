@@ -31,8 +31,8 @@ enum tensor_type {
 
 struct tensor_type_info {
     enum tensor_type type;
-    const char *name;       /* "Q4_K" */
-    uint32_t block_length;  /* elements */
+    const char *name;      /* "Q4_K" */
+    uint32_t block_length; /* elements */
     uint32_t block_bytes;
     bool quantised;
 };
@@ -41,7 +41,8 @@ struct tensor_type_info {
 const struct tensor_type_info *tensor_type_find(uint32_t id);
 /* By name, any letter case. */
 const struct tensor_type_info *tensor_type_find_name(const char *name);
-/* Name of an id that a file gave, "type 99" style for unknown ones is the caller's; NULL: unknown. */
+/* Name of an id that a file gave, "type 99" style for unknown ones is the caller's; NULL: unknown.
+ */
 const char *tensor_type_name(enum tensor_type type);
 /* Bytes of n elements in one row; false: n is no multiple of the block length, or overflow. */
 bool tensor_type_row_bytes(enum tensor_type type, uint64_t n_elements, uint64_t *out);
