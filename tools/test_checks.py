@@ -162,5 +162,107 @@ class Symbols(unittest.TestCase):
             self.assertIn(reason, result.stdout)
 
 
+class Completion(unittest.TestCase):
+    """Bash completion against a program that only knows --help."""
+
+    def complete(self, *words):
+        with tempfile.TemporaryDirectory() as folder:
+            program = Path(folder) / "realm"
+            program.write_text('#!/bin/sh\n[ "$1 $2" = "run --help" ] && '
+                               'echo "  -m, --model PATH   x--not"; echo "  --json-schema F"\n')
+            program.chmod(0o755)
+            line = " ".join(f"'{word}'" for word in (program, *words))
+            script = (f"source {TOOLS}/completion.bash; COMP_WORDS=({line}); "
+                      f"COMP_CWORD={len(words)}; _realm; printf '%s\\n' \"${{COMPREPLY[@]}}\"")
+            result = run("bash", "-c", script)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            return result.stdout.split()
+
+    def test_commands(self):
+        self.assertEqual(self.complete("q"), ["quantize"])
+
+    def test_options_come_from_help(self):
+        self.assertEqual(self.complete("run", "--"), ["--json-schema", "--model"])
+
+    def test_quantised_types(self):
+        self.assertEqual(self.complete("quantize", "in", "out", "Q4_K"), ["Q4_K_S", "Q4_K_M"])
+
+    def test_model_path_after_a_name(self):
+        self.assertIn(str(TOOLS / "layers.txt"),
+                      self.complete("serve", "--model", "a", "=", str(TOOLS / "layers")))
+
+
+# A server with the program's contract that answers what it is told to.
+SERVER = """#!/usr/bin/env python3
+import http.server, json, os, sys
+arguments = dict(zip(sys.argv[2::2], sys.argv[3::2]))
+data = arguments["--data"]
+os.makedirs(data)
+open(data + "/first_key.txt", "w").write("secret\\n")
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def do_POST(self):
+        if self.headers["Authorization"] != "Bearer secret":
+            self.send_response(401)
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.end_headers()
+        for part in os.environ["ANSWER"].split("|"):
+            event = {"choices": [{"delta": {"content": part}}]}
+            self.wfile.write(b"data: " + json.dumps(event).encode() + b"\\n\\n")
+        self.wfile.write(os.environ["END"].encode() + b"\\n\\n")
+
+server = http.server.HTTPServer(("127.0.0.1", int(arguments["--port"])), Handler)
+open(os.environ["PID_FILE"], "w").write(str(os.getpid()))
+open(arguments["--port-file"], "w").write(str(server.server_port))
+server.serve_forever()
+"""
+
+
+@unittest.skipUnless(shutil.which("curl"), "no curl")
+class Demo(unittest.TestCase):
+    """tools/demo.sh says yes to a right and whole answer only, and leaves no server behind."""
+
+    def demo(self, answer, end="data: [DONE]", server=SERVER):
+        with tempfile.TemporaryDirectory() as folder:
+            program = Path(folder) / "realm"
+            program.write_text(server)
+            program.chmod(0o755)
+            pid_file = Path(folder) / "pid"
+            result = run(TOOLS / "demo.sh", "no.gguf", env={
+                **os.environ, "REALM": str(program), "ANSWER": answer, "END": end,
+                "PID_FILE": str(pid_file)})
+            if pid_file.exists():
+                with self.assertRaises(ProcessLookupError):
+                    os.kill(int(pid_file.read_text()), 0)
+            return result
+
+    def test_right_answer(self):
+        result = self.demo("The capital| is Par|is.")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("A: The capital is Paris.", result.stdout)
+
+    def test_wrong_answer(self):
+        result = self.demo("London")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("does not contain Paris", result.stderr)
+
+    def test_broken_stream(self):
+        result = self.demo("Paris", end="")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("without [DONE]", result.stderr)
+
+    def test_server_that_ends_early(self):
+        result = self.demo("Paris", server="#!/bin/sh\necho no such model >&2\nexit 3\n")
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("no such model", result.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()
