@@ -1,0 +1,20 @@
+/* The commands of the program: one function each; the table is in main.c. */
+#ifndef REALM_CLI_COMMAND_H
+#define REALM_CLI_COMMAND_H
+
+#include "cli/args.h"
+
+/* argv[0] is the command's own name. Errors were not printed yet; main prints them. */
+typedef realm_status (*command_function)(int argc, char **argv, struct realm_error *error);
+
+realm_status cmd_run(int argc, char **argv, struct realm_error *error);
+realm_status cmd_serve(int argc, char **argv, struct realm_error *error);
+realm_status cmd_models(int argc, char **argv, struct realm_error *error);
+realm_status cmd_quantize(int argc, char **argv, struct realm_error *error);
+realm_status cmd_tokenize(int argc, char **argv, struct realm_error *error);
+realm_status cmd_perplexity(int argc, char **argv, struct realm_error *error);
+realm_status cmd_bench(int argc, char **argv, struct realm_error *error);
+realm_status cmd_doctor(int argc, char **argv, struct realm_error *error);
+realm_status cmd_completion(int argc, char **argv, struct realm_error *error);
+
+#endif
