@@ -19,8 +19,8 @@ static struct outcome run(const char *source, const char *context, size_t max_by
     struct realm_template *template = NULL;
     outcome.result = realm_template_new(source, strlen(source), &template, &error);
     if (outcome.result == REALM_TEMPLATE_OK) {
-        outcome.result = realm_template_render(
-            template, context, strlen(context), max_bytes, &out, &error);
+        outcome.result =
+            realm_template_render(template, context, strlen(context), max_bytes, &out, &error);
     }
     const struct realm_template_text *said = out.data != NULL ? &out : &error;
     CHECK((outcome.result == REALM_TEMPLATE_OK) == (error.data == NULL));
