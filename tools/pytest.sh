@@ -5,7 +5,8 @@
 #   REALM=PATH   the program (default: build/release/realm)
 #
 # Tests find: REALM (the program), REALM_TEST_DATA (tests/), REALM_MODEL_SMOLLM2 and
-# REALM_MODEL_GEMMA3 (paths of the real models).
+# REALM_MODEL_GEMMA3 (paths of the real models), REALM_NODE (folder with Node packages, found by
+# createRequire(REALM_NODE + "/")).
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -29,5 +30,7 @@ done
     echo "pytest: $REALM is missing; \"make\" builds it" >&2
     exit 1
 }
+REALM_NODE=${REALM_NODE:-$("$root/tools/node.sh" | tail -n1)}
+export REALM_NODE
 venv=$("$root/tools/venv.sh" | tail -n1)
 exec "$venv/bin/python" -m pytest -q -p no:cacheprovider --timeout=300 "$@" "${suites[@]}"

@@ -60,6 +60,8 @@ if [ "$build_only" = no ]; then
     need llvm-19 command -v llvm-symbolizer-19
     need qemu-user command -v qemu-aarch64
     need gcc-aarch64-linux-gnu command -v aarch64-linux-gnu-gcc
+    need nodejs command -v node
+    need npm command -v npm
     need libc6-dev-arm64-cross test -e /usr/aarch64-linux-gnu/include/stdio.h
 fi
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
