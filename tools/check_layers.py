@@ -5,7 +5,8 @@
 
 Refused: an include of a folder that the includer's line does not name, of a header that is no face
 of its folder, of a library's header outside the files it belongs to, and of anything in an
-instruction-set folder but what the isa: lines allow.  Prints
+instruction-set folder but what the isa: lines allow; and a realm_folder() line of CMake whose USES
+differ from the law.  Prints
 file:line: reason; exit code 1 when there was one.
 """
 
@@ -15,6 +16,7 @@ import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+FOLDER = re.compile(r"realm_folder\((\w+)(?:\s+USES\s+([a-z0-9_\s]*?))?\s*(?:[A-Z]+\s[^)]*)?\)")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)')
 ISA_FOLDER = re.compile(r"^backend/cpu/(avx|neon)[a-z0-9]*/")
 
@@ -101,16 +103,31 @@ def check_file(law, source, path):
             yield number, reason
 
 
+def check_cmake(law, text, path):
+    """Yields (line number, reason): what CMake links is what the law names."""
+    for match in FOLDER.finditer(text):
+        folder, uses = match[1], (match[2] or "").split()
+        if folder != path.split("/")[0]:
+            reason = f"makes the library of {folder}/"
+        elif sorted(uses) != sorted(law.uses.get(folder, [])):
+            reason = f"USES {' '.join(uses)}, but the law says {' '.join(law.uses.get(folder, []))}"
+        else:
+            continue
+        yield text.count("\n", 0, match.start()) + 1, reason
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parent.parent)
     root = parser.parse_args().root
     law = Law((root / "tools/layers.txt").read_text())
     n_files = n_wrong = 0
-    for file in sorted((root / "src").rglob("*.[ch]")):
+    files = [*(root / "src").rglob("*.[ch]"), *(root / "src").glob("*/CMakeLists.txt")]
+    for file in sorted(files):
         n_files += 1
         path = file.relative_to(root / "src").as_posix()
-        for number, reason in check_file(law, file.read_text(), path):
+        check = check_cmake if file.name == "CMakeLists.txt" else check_file
+        for number, reason in check(law, file.read_text(), path):
             n_wrong += 1
             print(f"src/{path}:{number}: {reason}")
     print(f"layers: {n_files} files, {n_wrong} violations", file=sys.stderr)

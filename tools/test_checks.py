@@ -86,6 +86,13 @@ class Layers(Tree):
         self.accepts("src/backend/cpu/avx2/norm.c",
                      '#include "backend/cpu/kernels.h"\n#include <immintrin.h>\n')
 
+    def test_cmake_links_what_the_law_names(self):
+        self.accepts("src/kv/CMakeLists.txt", "realm_folder(kv USES base plan LINK m RUST a.c)\n")
+
+    def test_cmake_that_links_more_is_refused(self):
+        self.refuses("src/kv/CMakeLists.txt", "\nrealm_folder(kv USES base plan engine)\n", 2,
+                     "USES base plan engine, but the law says base plan")
+
 
 class Source(Tree):
     check = "check_source.py"
