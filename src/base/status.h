@@ -21,10 +21,10 @@ __attribute__((format(printf, 3, 4))) realm_status realm_error_set(struct realm_
                                                                    const char *format,
                                                                    ...);
 
-realm_status realm_error_setv(struct realm_error *error,
-                              realm_status status,
-                              const char *format,
-                              va_list arguments);
+__attribute__((format(printf, 3, 0))) realm_status realm_error_setv(struct realm_error *error,
+                                                                    realm_status status,
+                                                                    const char *format,
+                                                                    va_list arguments);
 
 /* Puts "prefix: " before the message that is there; returns error's status. */
 __attribute__((format(printf, 3, 4))) realm_status realm_error_prefix(struct realm_error *error,
