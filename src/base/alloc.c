@@ -67,7 +67,8 @@ static struct alloc_header *header_of(void *block)
 void *alloc_bytes(enum alloc_purpose purpose, size_t n_bytes)
 {
     size_t total;
-    if (!attempt_allowed() || !checked_add_size(n_bytes, HEADER_BYTES, &total)) {
+    if (!attempt_allowed() || !checked_add_size(n_bytes, HEADER_BYTES, &total) ||
+        total > PTRDIFF_MAX) {
         return NULL;
     }
     void *memory = NULL;
