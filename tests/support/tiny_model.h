@@ -60,7 +60,7 @@ void tiny_drop_tensor(struct tiny_file *file, const char *name);
 void tiny_model(struct tiny_file *file, const char *architecture, uint32_t type);
 
 /* The file's bytes into an empty buffer; offsets and sizes follow from what the tensors say, as far
- * as their type is known and they stay below a megabyte. */
+ * as their type is known and they stay below 256 KiB. */
 void tiny_write(const struct tiny_file *file, struct strbuf *out);
 
 #endif
