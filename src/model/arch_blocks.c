@@ -10,7 +10,7 @@ static const float two_pi = 6.28318530717958647692f;
 void block_begin_layer(struct builder *b, uint32_t layer)
 {
     char prefix[24];
-    snprintf(prefix, sizeof prefix, "blk.%u.", layer);
+    (void)snprintf(prefix, sizeof prefix, "blk.%u.", layer);
     plan_name_prefix(b->plan, prefix);
     b->weights->layer = layer;
 }
@@ -31,7 +31,7 @@ static tensor_id
 norm(struct builder *b, const char *name, tensor_id x, uint32_t columns, uint32_t group)
 {
     char role[MAX_ROLE_BYTES];
-    snprintf(role, sizeof role, "%s.weight", name);
+    (void)snprintf(role, sizeof role, "%s.weight", name);
     const tensor_id weight = weights_vector(b->weights, role, columns);
     return plan_append_rms_norm(b->plan, name, x, weight, b->hparams->norm_epsilon, group);
 }
@@ -68,9 +68,9 @@ static tensor_id project(struct builder *b,
                          enum block_bias bias)
 {
     char role[MAX_ROLE_BYTES];
-    snprintf(role, sizeof role, "%s.weight", name);
+    (void)snprintf(role, sizeof role, "%s.weight", name);
     const tensor_id weight = weights_matrix(b->weights, role, rows, columns);
-    snprintf(role, sizeof role, "%s.bias", name);
+    (void)snprintf(role, sizeof role, "%s.bias", name);
     const tensor_id bias_weight = find_bias(b, role, rows, bias);
     return plan_append_matmul(b->plan, name, x, &weight, &bias_weight, 1);
 }

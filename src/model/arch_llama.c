@@ -19,7 +19,7 @@ static void build(struct builder *b)
     const tensor_id embedding = block_embedding(b);
     /* Llama 3 stretches its context by a divisor for each pair. */
     const tensor_id factors =
-        weights_optional_vector(b->weights, "rope_freqs.weight", h->rope_columns / 2);
+        weights_optional_factors(b->weights, "rope_freqs.weight", h->rope_columns / 2);
 
     tensor_id x = plan_append_embed(b->plan, embedding, h->embed_scale);
     for (uint32_t layer = 0; layer < h->n_layers; layer++) {

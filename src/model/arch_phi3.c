@@ -19,7 +19,7 @@ static tensor_id rope_factors(struct builder *b)
     static const char short_role[] = "rope_factors_short.weight";
     const bool is_long = b->context_length > b->hparams->rope_original_context;
     weights_skip(b->weights, is_long ? short_role : long_role);
-    return weights_optional_vector(
+    return weights_optional_factors(
         b->weights, is_long ? long_role : short_role, b->hparams->rope_columns / 2);
 }
 

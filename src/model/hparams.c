@@ -11,7 +11,7 @@
 
 static void full_key(const struct metadata *metadata, const char *key, char out[MAX_KEY_BYTES])
 {
-    snprintf(out, MAX_KEY_BYTES, "%s.%s", metadata->architecture, key);
+    (void)snprintf(out, MAX_KEY_BYTES, "%s.%s", metadata->architecture, key);
 }
 
 static bool failed(const struct metadata *metadata)

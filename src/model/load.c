@@ -1,6 +1,10 @@
 #include "base/alloc.h"
+#include "base/log.h"
+#include "base/strbuf.h"
 #include "model/arch.h"
 #include "model/file_type.h"
+
+#include <string.h>
 
 struct model {
     struct gguf *gguf;
@@ -80,6 +84,27 @@ build_plan(struct model *model, const struct model_options *options, struct real
     return weights_check_all_used(&weights, model->architecture->name, error);
 }
 
+/* At level debug, one operation a line. */
+static void log_plan(const struct plan *plan)
+{
+    if (!log_enabled(LOG_DEBUG)) {
+        return;
+    }
+    struct strbuf text;
+    strbuf_init(&text, ALLOC_MODEL, SIZE_MAX);
+    plan_dump(plan, &text);
+    for (char *line = text.text; *line != '\0';) {
+        char *const end = strchr(line, '\n');
+        if (end == NULL) {
+            break;
+        }
+        *end = '\0';
+        log_debug("plan", LOG_TEXT("operation", line));
+        line = end + 1;
+    }
+    strbuf_deinit(&text);
+}
+
 static realm_status
 load(struct model *model, const struct model_options *options, struct realm_error *error)
 {
@@ -92,6 +117,7 @@ load(struct model *model, const struct model_options *options, struct realm_erro
     REALM_TRY(build_plan(model, options == NULL ? &no_options : options, error));
     model->n_parameters = count_parameters(model->gguf);
     model->file_type_name = file_type_name(model->gguf);
+    log_plan(model->plan);
     return REALM_OK;
 }
 

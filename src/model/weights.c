@@ -1,5 +1,6 @@
 #include "model/weights.h"
 
+#include <float.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,9 +10,9 @@
 static void full_name(const struct weights *weights, const char *role, char out[MAX_NAME_BYTES])
 {
     if (weights->layer == WEIGHTS_NO_LAYER) {
-        snprintf(out, MAX_NAME_BYTES, "%s", role);
+        (void)snprintf(out, MAX_NAME_BYTES, "%s", role);
     } else {
-        snprintf(out, MAX_NAME_BYTES, "blk.%u.%s", weights->layer, role);
+        (void)snprintf(out, MAX_NAME_BYTES, "blk.%u.%s", weights->layer, role);
     }
 }
 
@@ -122,6 +123,26 @@ tensor_id weights_vector(struct weights *weights, const char *role, uint32_t col
 tensor_id weights_optional_vector(struct weights *weights, const char *role, uint32_t columns)
 {
     return weights_has(weights, role) ? weights_vector(weights, role, columns) : TENSOR_NONE;
+}
+
+tensor_id weights_optional_factors(struct weights *weights, const char *role, uint32_t columns)
+{
+    const tensor_id id = weights_optional_vector(weights, role, columns);
+    const struct gguf_tensor *const tensor = id == TENSOR_NONE ? NULL : find(weights, role);
+    for (uint32_t i = 0; tensor != NULL && i < columns; i++) {
+        float factor;
+        memcpy(&factor, tensor->data.data + i * sizeof factor, sizeof factor);
+        if (!(factor > 0.0f && factor <= FLT_MAX)) {
+            realm_error_set(&weights->first_error,
+                            REALM_INVALID_FORMAT,
+                            "tensor %s: factor %u is %g; allowed are numbers above 0",
+                            tensor->name,
+                            i,
+                            (double)factor);
+            return TENSOR_NONE;
+        }
+    }
+    return id;
 }
 
 void weights_skip(struct weights *weights, const char *role)

@@ -29,6 +29,8 @@ weights_matrix(struct weights *weights, const char *role, uint32_t rows, uint32_
 tensor_id weights_vector(struct weights *weights, const char *role, uint32_t columns);
 /* TENSOR_NONE, and no error, when there is none. */
 tensor_id weights_optional_vector(struct weights *weights, const char *role, uint32_t columns);
+/* The same for RoPE factors, which angles are divided by: each must be above 0 and finite. */
+tensor_id weights_optional_factors(struct weights *weights, const char *role, uint32_t columns);
 /* Knows of a tensor, if there is one, that this plan does not need; one a model. */
 void weights_skip(struct weights *weights, const char *role);
 

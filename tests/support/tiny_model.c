@@ -1,5 +1,6 @@
 #include "support/tiny_model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -195,7 +196,10 @@ static uint32_t next_word(const struct tiny_tensor *tensor, uint32_t *state)
     *state ^= *state << 5;
     uint32_t word = *state & 0x1F1F1F1Fu;
     if (tensor->type == TENSOR_F32) {
-        const float number = (float)(int32_t)*state * (0.2f / 2147483648.0f);
+        float number = (float)(int32_t)*state * (0.2f / 2147483648.0f);
+        if (strncmp(tensor->name, "rope_", 5) == 0) {
+            number = 1.0f + fabsf(number);
+        }
         memcpy(&word, &number, sizeof word);
     }
     return word;

@@ -226,6 +226,25 @@ static void tensors_missing_misshapen_mistyped_or_unknown_are_named(void **state
     assert_refused(&file, REALM_INVALID_FORMAT, "blk.0.attn_v.bias", "missing");
 }
 
+static void rope_factors_of_zero_are_refused(void **state)
+{
+    (void)state;
+    struct tiny_file file;
+    tiny_model(&file, "llama", TENSOR_F32);
+    tiny_add_tensor(&file, "rope_freqs.weight", TENSOR_F32, 0, 8);
+    struct strbuf bytes;
+    strbuf_init(&bytes, ALLOC_TEST, SIZE_MAX);
+    tiny_write(&file, &bytes);
+    /* The last tensor's eight numbers end the file. */
+    memset(bytes.text + bytes.length - 4, 0, 4);
+    const struct bytes view = {(const uint8_t *)bytes.text, bytes.length};
+    struct model *model;
+    struct realm_error error;
+    assert_int_equal(model_open_bytes(view, NULL, &model, &error), REALM_INVALID_FORMAT);
+    assert_non_null(strstr(error.message, "rope_freqs.weight: factor 7 is 0"));
+    strbuf_deinit(&bytes);
+}
+
 static void a_picture_encoder_beside_the_model_is_no_reason_to_refuse(void **state)
 {
     (void)state;
@@ -407,6 +426,7 @@ int main(void)
         cmocka_unit_test(features_that_cannot_run_are_refused_by_their_key),
         cmocka_unit_test(an_unknown_architecture_is_told_the_known_ones),
         cmocka_unit_test(tensors_missing_misshapen_mistyped_or_unknown_are_named),
+        cmocka_unit_test(rope_factors_of_zero_are_refused),
         cmocka_unit_test(a_picture_encoder_beside_the_model_is_no_reason_to_refuse),
         cmocka_unit_test(ten_thousand_spoilt_models_open_or_are_refused_with_a_reason),
         cmocka_unit_test(running_out_of_memory_anywhere_is_an_error_and_leaks_nothing),
