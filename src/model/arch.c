@@ -30,8 +30,8 @@ architecture_find(struct bytes name, const struct architecture **out, struct rea
             *out = architectures[i];
             return REALM_OK;
         }
-        const int n = (void)snprintf(
-            known + used, sizeof known - used, "%s%s", i == 0 ? "" : ", ", candidate);
+        const int n =
+            snprintf(known + used, sizeof known - used, "%s%s", i == 0 ? "" : ", ", candidate);
         if (n > 0 && (size_t)n < sizeof known - used) {
             used += (size_t)n;
         }
