@@ -1,5 +1,7 @@
 #include "cli/args.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,29 +10,6 @@
 #define MAX_NAME    64u
 #define NEAR_ENOUGH 3u
 #define HELP_COLUMN 30
-
-uint32_t args_name_distance(const char *a, const char *b)
-{
-    const size_t n_a = strnlen(a, MAX_NAME - 1);
-    const size_t n_b = strnlen(b, MAX_NAME - 1);
-    uint32_t row[MAX_NAME];
-    for (size_t j = 0; j <= n_b; j++) {
-        row[j] = (uint32_t)j;
-    }
-    for (size_t i = 1; i <= n_a; i++) {
-        uint32_t diagonal = row[0];
-        row[0] = (uint32_t)i;
-        for (size_t j = 1; j <= n_b; j++) {
-            const uint32_t above = row[j];
-            uint32_t best = diagonal + (a[i - 1] != b[j - 1]);
-            best = above + 1 < best ? above + 1 : best;
-            best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-            diagonal = above;
-            row[j] = best;
-        }
-    }
-    return row[n_b];
-}
 
 static const struct arg_option *
 find_name(const struct arg_option *options, const char *name, size_t n_bytes)
@@ -60,7 +39,7 @@ refuse_unknown(const struct arg_command *command, const char *given, struct real
     uint32_t nearest_distance = NEAR_ENOUGH + 1;
     const char *const bare = given + strspn(given, "-");
     for (const struct arg_option *o = command->options; o->name != NULL; o++) {
-        const uint32_t distance = args_name_distance(bare, o->name);
+        const uint32_t distance = text_distance(bare, o->name);
         if (distance < nearest_distance) {
             nearest_distance = distance;
             nearest = o->name;

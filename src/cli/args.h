@@ -62,7 +62,5 @@ void args_print_help(const struct arg_command *command);
 REALM_MUST_CHECK realm_status args_parse_size(const char *text,
                                               uint64_t *out,
                                               struct realm_error *error);
-/* How far two names are apart (Levenshtein), for "did you mean". */
-uint32_t args_name_distance(const char *a, const char *b);
 
 #endif

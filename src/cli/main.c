@@ -1,4 +1,5 @@
 /* realm: one program, a table of commands. */
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/term.h"
 
@@ -69,7 +70,7 @@ static int refuse_command(const char *given)
     const char *nearest = NULL;
     uint32_t nearest_distance = 4;
     for (size_t i = 0; i < N_COMMANDS; i++) {
-        const uint32_t distance = args_name_distance(given, commands[i].name);
+        const uint32_t distance = text_distance(given, commands[i].name);
         if (distance < nearest_distance) {
             nearest_distance = distance;
             nearest = commands[i].name;

@@ -58,8 +58,15 @@ struct engine_model *engine_model_at(struct engine *engine, uint32_t index);
 const char *engine_model_name(const struct engine_model *model);
 const struct model *engine_model_model(const struct engine_model *model);
 const struct tokenizer *engine_model_tokenizer(const struct engine_model *model);
-/* Jinja source of the chat template in the file; length 0: there is none. */
-struct bytes engine_model_chat_template(const struct engine_model *model);
+/* Appends the prompt that the model's chat template makes of a context (see chat_template_render;
+ * bos_token and eos_token are the caller's to put in).  INVALID_FORMAT: the template in the file
+ * cannot be used, with the reason. */
+struct strbuf;
+REALM_MUST_CHECK realm_status engine_model_render_chat(const struct engine_model *model,
+                                                       const char *context_json,
+                                                       size_t n_bytes,
+                                                       struct strbuf *out,
+                                                       struct realm_error *error);
 uint32_t engine_model_context_length(const struct engine_model *model);
 uint64_t engine_model_memory_bytes(const struct engine_model *model); /* weights + KV + scratch */
 int64_t engine_model_loaded_at_s(const struct engine_model *model);   /* wall time */
@@ -78,6 +85,8 @@ REALM_MUST_CHECK realm_status engine_submit(struct engine *engine,
 /* The next event, or false: none now.  The event's pointers stay valid until the next call.  One
  * reader. */
 bool generation_next(struct generation *generation, struct event *out);
+/* Whether generation_next would give an event.  The reader. */
+bool generation_readable(const struct generation *generation);
 /* Waits until there is an event or timeout_ms passed; false: timeout.  One reader. */
 bool generation_wait(struct generation *generation, uint32_t timeout_ms);
 /* Ends it soon: the next step releases its pages, FINISHED with CANCELLED follows. */

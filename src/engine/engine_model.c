@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "base/log.h"
 
 #define DEFAULT_CONTEXT_LENGTH 8192u
 #define DEFAULT_MAX_ROWS       512u
@@ -27,6 +28,25 @@ static realm_status list_end_tokens(struct engine_model *model, struct realm_err
         }
     }
     return REALM_OK;
+}
+
+/* A template that does not compile leaves a model that completes text but cannot chat. */
+static void compile_chat_template(struct engine_model *model)
+{
+    struct bytes source = {.data = (const uint8_t *)"", .length = 0};
+    if (gguf_find(model_gguf(model->model), "tokenizer.chat_template") != NULL &&
+        gguf_get_string(
+            model_gguf(model->model), "tokenizer.chat_template", &source, &model->chat_error) !=
+            REALM_OK) {
+        return;
+    }
+    if (chat_template_create(
+            (const char *)source.data, source.length, &model->chat_template, &model->chat_error) !=
+        REALM_OK) {
+        log_warn("chat_template_unusable",
+                 LOG_TEXT("model", model->name),
+                 LOG_TEXT("reason", model->chat_error.message));
+    }
 }
 
 static realm_status take_step_arrays(struct engine_model *model, struct realm_error *error)
@@ -129,6 +149,7 @@ static realm_status open_parts(struct engine_model *model,
                                vocabulary);
     }
     REALM_TRY(list_end_tokens(model, error));
+    compile_chat_template(model);
     REALM_TRY(take_step_arrays(model, error));
     return prepare(model, backend, options, error);
 }
@@ -182,6 +203,7 @@ void engine_model_close(struct engine_model *model)
     }
     backend_model_destroy(model->backend_model);
     page_pool_destroy(model->pool);
+    chat_template_destroy(model->chat_template);
     tokenizer_destroy(model->tokenizer);
     model_close(model->model);
     alloc_free(model->picked);
@@ -216,15 +238,20 @@ const struct tokenizer *engine_model_tokenizer(const struct engine_model *model)
     return model->tokenizer;
 }
 
-struct bytes engine_model_chat_template(const struct engine_model *model)
+realm_status engine_model_render_chat(const struct engine_model *model,
+                                      const char *context_json,
+                                      size_t n_bytes,
+                                      struct strbuf *out,
+                                      struct realm_error *error)
 {
-    struct bytes source = {.data = NULL, .length = 0};
-    if (gguf_find(model_gguf(model->model), "tokenizer.chat_template") == NULL ||
-        gguf_get_string(model_gguf(model->model), "tokenizer.chat_template", &source, NULL) !=
-            REALM_OK) {
-        return (struct bytes){.data = NULL, .length = 0};
+    if (model->chat_template == NULL) {
+        return realm_error_set(error,
+                               model->chat_error.status,
+                               "the chat template of model %s cannot be used: %s",
+                               model->name,
+                               model->chat_error.message);
     }
-    return source;
+    return chat_template_render(model->chat_template, context_json, n_bytes, out, error);
 }
 
 uint32_t engine_model_context_length(const struct engine_model *model)

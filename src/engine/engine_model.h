@@ -9,6 +9,7 @@
 #include "engine/sequence.h"
 #include "kv/page_pool.h"
 #include "model/model.h"
+#include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
 struct engine_model {
@@ -21,6 +22,8 @@ struct engine_model {
     uint32_t max_sequences;
     token_id *end_tokens;
     uint32_t n_end_tokens;
+    struct chat_template *chat_template; /* NULL: chat_error says why */
+    struct realm_error chat_error;
     int64_t loaded_at_s;
     /* Engine thread: */
     struct page_pool *pool;

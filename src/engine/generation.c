@@ -138,6 +138,11 @@ bool generation_next(struct generation *generation, struct event *out)
     return event_ring_next(&generation->ring, out);
 }
 
+bool generation_readable(const struct generation *generation)
+{
+    return !event_ring_empty(&generation->ring);
+}
+
 bool generation_wait(struct generation *generation, uint32_t timeout_ms)
 {
     bool in_time = true;

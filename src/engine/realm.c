@@ -3,7 +3,6 @@
 #include "base/random.h"
 #include "base/strbuf.h"
 #include "engine/engine.h"
-#include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
 #define MAX_PROMPT_BYTES ((size_t)64 << 20)
@@ -62,8 +61,6 @@ static realm_status render_chat(const struct engine_model *model,
                                 struct realm_error *error)
 {
     const struct tokenizer *const tokenizer = engine_model_tokenizer(model);
-    const struct bytes source = engine_model_chat_template(model);
-    struct chat_template *template = NULL;
     struct strbuf context;
     strbuf_init(&context, ALLOC_REQUEST, MAX_PROMPT_BYTES);
     const struct bytes bos = tokenizer_token_bytes(tokenizer, tokenizer_bos(tokenizer), true);
@@ -80,12 +77,8 @@ static realm_status render_chat(const struct engine_model *model,
         status = realm_error_out_of_memory(error, strlen(prompt), "prompt");
     }
     if (status == REALM_OK) {
-        status = chat_template_create((const char *)source.data, source.length, &template, error);
+        status = engine_model_render_chat(model, context.text, context.length, out, error);
     }
-    if (status == REALM_OK) {
-        status = chat_template_render(template, context.text, context.length, out, error);
-    }
-    chat_template_destroy(template);
     strbuf_deinit(&context);
     return status;
 }

@@ -1,13 +1,12 @@
 /* The ring between engine and reader: nothing lost, nothing torn, full means refused. */
+#include "base/thread.h"
+#include "engine/event_ring.h"
+
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <cmocka.h>
-
-#include "base/thread.h"
-#include "engine/event_ring.h"
 
 static struct event token_event(token_id token, const char *text, size_t n_bytes)
 {
@@ -141,8 +140,7 @@ static void absurd_sizes_are_refused(void **state)
     (void)state;
     struct event_ring ring;
     struct realm_error error;
-    assert_int_equal(event_ring_init(&ring, SIZE_MAX / 4, 0, 1000, &error),
-                     REALM_INVALID_ARGUMENT);
+    assert_int_equal(event_ring_init(&ring, SIZE_MAX / 4, 0, 1000, &error), REALM_INVALID_ARGUMENT);
 }
 
 int main(void)

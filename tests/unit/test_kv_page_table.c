@@ -1,12 +1,12 @@
 /* Page pool and page tables: accounting, forks, copy-on-write. */
+#include "kv/page_table.h"
+
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include <cmocka.h>
-
-#include "kv/page_table.h"
+#include <string.h>
 
 #define POOL_PAGES 8u
 #define MAX_TOKENS 1024u

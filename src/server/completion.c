@@ -1,0 +1,304 @@
+#include "server/completion.h"
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "server/answer.h"
+#include "server/fields.h"
+
+#include <string.h>
+
+#define MAX_ANSWER_BYTES ((size_t)512 << 20)
+
+/* --- parsing ------------------------------------------------------------------------------------
+ */
+
+static realm_status out_of_memory(struct problem *problem)
+{
+    return problem_set(problem, REALM_OUT_OF_MEMORY, "", "no memory for the request");
+}
+
+static realm_status make_id(struct completion *completion, struct problem *problem)
+{
+    uint8_t random[12];
+    struct realm_error error;
+    const realm_status status = random_bytes(random, sizeof random, &error);
+    if (status != REALM_OK) {
+        return problem_set(problem, status, "", "%s", error.message);
+    }
+    char hex[2 * sizeof random + 1];
+    for (size_t i = 0; i < sizeof random; i++) {
+        (void)snprintf(hex + 2 * i, 3, "%02x", random[i]);
+    }
+    (void)snprintf(completion->id,
+                   sizeof completion->id,
+                   "%s-%s",
+                   completion->kind == COMPLETION_CHAT ? "chatcmpl" : "cmpl",
+                   hex);
+    completion->created_s = clock_wall_s();
+    return REALM_OK;
+}
+
+static realm_status find_model(struct field_reader *reader)
+{
+    if (reader->model_name.length == 0) {
+        return problem_set(reader->problem, REALM_INVALID_ARGUMENT, "model", "model is missing");
+    }
+    /* jansson's strings are terminated and hold no zero bytes. */
+    const char *const name = (const char *)reader->model_name.data;
+    struct engine_model *const model = engine_find_model(reader->engine, name);
+    if (model == NULL) {
+        reader->problem->code = "model_not_found";
+        return problem_set(reader->problem,
+                           REALM_NOT_FOUND,
+                           "model",
+                           "no model named \"%.100s\" is loaded; GET /v1/models lists them",
+                           name);
+    }
+    reader->completion->model = model;
+    reader->completion->request.model = model;
+    return REALM_OK;
+}
+
+static realm_status choose_seed(struct field_reader *reader)
+{
+    struct realm_error error;
+    if (reader->seed_given) {
+        return REALM_OK;
+    }
+    uint64_t *const seed = &reader->completion->request.sampling.seed;
+    const realm_status status = random_bytes(seed, sizeof *seed, &error);
+    return status == REALM_OK ? REALM_OK
+                              : problem_set(reader->problem, status, "", "%s", error.message);
+}
+
+static realm_status take_choices(struct completion *completion, struct problem *problem)
+{
+    completion->n_choices = completion->request.n_choices > 0 ? completion->request.n_choices : 1;
+    const uint32_t n = completion->n_prompts * completion->n_choices;
+    completion->choices = alloc_zeroed(ALLOC_SERVER, n, sizeof *completion->choices);
+    if (completion->choices == NULL) {
+        return out_of_memory(problem);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        struct completion_choice *const choice = &completion->choices[i];
+        strbuf_init(&choice->text, ALLOC_SERVER, MAX_ANSWER_BYTES);
+        strbuf_init(&choice->logprobs, ALLOC_SERVER, MAX_ANSWER_BYTES);
+        strbuf_init(&choice->tokens, ALLOC_SERVER, MAX_ANSWER_BYTES);
+        strbuf_init(&choice->token_logprobs, ALLOC_SERVER, MAX_ANSWER_BYTES);
+        strbuf_init(&choice->text_offsets, ALLOC_SERVER, MAX_ANSWER_BYTES);
+    }
+    return REALM_OK;
+}
+
+static realm_status read_body(struct field_reader *reader, const json_t *body)
+{
+    struct completion *const completion = reader->completion;
+    const bool chat = completion->kind == COMPLETION_CHAT;
+    REALM_TRY(fields_read(reader, body, chat ? field_rows_chat : field_rows_text));
+    REALM_TRY(find_model(reader));
+    REALM_TRY(choose_seed(reader));
+    if (completion->include_usage && !completion->stream) {
+        return problem_set(reader->problem,
+                           REALM_INVALID_ARGUMENT,
+                           "stream_options",
+                           "stream_options needs stream to be true");
+    }
+    REALM_TRY(chat ? chat_prepare(reader) : text_prepare(reader));
+    completion->request.max_tokens = reader->max_tokens;
+    completion->request.sampling.logprobs = completion->logprobs;
+    if (completion->request.n_choices * completion->n_prompts > REQUEST_MAX_CHOICES) {
+        return problem_set(reader->problem,
+                           REALM_INVALID_ARGUMENT,
+                           "n",
+                           "n times the number of prompts is %u and may be at most %u",
+                           completion->request.n_choices * completion->n_prompts,
+                           REQUEST_MAX_CHOICES);
+    }
+    return take_choices(completion, reader->problem);
+}
+
+realm_status completion_parse(enum completion_kind kind,
+                              struct engine *engine,
+                              const char *body,
+                              size_t n_bytes,
+                              struct completion **out,
+                              struct problem *problem)
+{
+    *out = NULL;
+    struct completion *completion = alloc_zeroed(ALLOC_SERVER, 1, sizeof *completion);
+    if (completion == NULL) {
+        return out_of_memory(problem);
+    }
+    completion->kind = kind;
+    completion->request.sampling.temperature = 1; /* the API's defaults */
+    completion->request.sampling.top_p = 1;
+    arena_init(&completion->arena, ALLOC_SERVER, n_bytes * 4 + 65536);
+    struct field_reader reader = {.completion = completion, .engine = engine, .problem = problem};
+    json_t *json = NULL;
+    realm_status status = make_id(completion, problem);
+    if (status == REALM_OK) {
+        status = json_parse_object(body, n_bytes, &json, problem);
+    }
+    if (status == REALM_OK) {
+        status = read_body(&reader, json);
+    }
+    json_decref(json);
+    if (status != REALM_OK) {
+        completion_destroy(completion);
+        return status;
+    }
+    *out = completion;
+    return REALM_OK;
+}
+
+void completion_destroy(struct completion *completion)
+{
+    if (completion == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < completion->n_prompts; i++) {
+        generation_release(completion->prompts[i].generation);
+        token_list_deinit(&completion->prompts[i].tokens);
+    }
+    if (completion->choices != NULL) {
+        for (uint32_t i = 0; i < completion->n_prompts * completion->n_choices; i++) {
+            strbuf_deinit(&completion->choices[i].text);
+            strbuf_deinit(&completion->choices[i].logprobs);
+            strbuf_deinit(&completion->choices[i].tokens);
+            strbuf_deinit(&completion->choices[i].token_logprobs);
+            strbuf_deinit(&completion->choices[i].text_offsets);
+        }
+    }
+    alloc_free(completion->prompts);
+    alloc_free(completion->choices);
+    arena_deinit(&completion->arena);
+    alloc_free(completion);
+}
+
+/* --- running ------------------------------------------------------------------------------------
+ */
+
+static realm_status submit_prompt(struct completion *completion,
+                                  struct engine *engine,
+                                  struct completion_prompt *prompt,
+                                  struct problem *problem)
+{
+    const uint32_t context = engine_model_context_length(completion->model);
+    const char *const field = completion->kind == COMPLETION_CHAT ? "messages" : "prompt";
+    if (prompt->tokens.length >= context) {
+        problem->code = "context_length_exceeded";
+        return problem_set(problem,
+                           REALM_INVALID_ARGUMENT,
+                           field,
+                           "the prompt has %zu tokens and the context length of the model is %u "
+                           "tokens, of which at least 1 is for the completion",
+                           prompt->tokens.length,
+                           context);
+    }
+    struct request request = completion->request;
+    request.prompt = prompt->tokens.ids;
+    request.n_prompt = (uint32_t)prompt->tokens.length;
+    struct realm_error error;
+    const realm_status status = engine_submit(engine, &request, &prompt->generation, &error);
+    return status == REALM_OK ? REALM_OK : problem_set(problem, status, "", "%s", error.message);
+}
+
+realm_status completion_submit(struct completion *completion,
+                               struct engine *engine,
+                               void (*wake)(void *context),
+                               void *wake_context,
+                               struct problem *problem)
+{
+    completion->request.wake = wake;
+    completion->request.wake_context = wake_context;
+    for (uint32_t i = 0; i < completion->n_prompts; i++) {
+        REALM_TRY(submit_prompt(completion, engine, &completion->prompts[i], problem));
+    }
+    return REALM_OK;
+}
+
+bool completion_readable(const struct completion *completion)
+{
+    for (uint32_t i = 0; i < completion->n_prompts; i++) {
+        if (!completion->prompts[i].done &&
+            generation_readable(completion->prompts[i].generation)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- pulling ------------------------------------------------------------------------------------
+ */
+
+static void fail(struct completion *completion, realm_status status, const char *message)
+{
+    completion->failed = true;
+    (void)problem_set(&completion->problem, status, "", "%s", message);
+}
+
+static void take_event(struct completion *completion,
+                       uint32_t i_prompt,
+                       const struct event *event,
+                       struct strbuf *out)
+{
+    const uint32_t index = i_prompt * completion->n_choices + event->choice;
+    switch (event->kind) {
+    case EVENT_STARTED:
+        answer_begin(completion, i_prompt, out);
+        return;
+    case EVENT_TOKEN:
+        answer_token(completion, index, event, out);
+        return;
+    case EVENT_FINISHED:
+        if (event->finish == REALM_FINISH_ERROR || event->finish == REALM_FINISH_CANCELLED) {
+            fail(completion,
+                 event->status,
+                 event->message != NULL ? event->message : "the request was cancelled");
+            return;
+        }
+        answer_finish(completion, index, event, out);
+        return;
+    case EVENT_DONE:
+        completion->prompts[i_prompt].done = true;
+        completion->n_done++;
+        completion->n_prompt_tokens += event->n_prompt_tokens;
+        completion->n_completion_tokens += event->n_completion_tokens;
+        return;
+    }
+}
+
+/* Every event there is now, until `out` is long enough. */
+static void take_events(struct completion *completion, struct strbuf *out, size_t max_bytes)
+{
+    for (uint32_t i = 0; i < completion->n_prompts && !completion->failed; i++) {
+        struct event event;
+        while (!completion->prompts[i].done && !completion->failed && out->length < max_bytes &&
+               generation_next(completion->prompts[i].generation, &event)) {
+            take_event(completion, i, &event, out);
+        }
+    }
+}
+
+enum completion_progress
+completion_pump(struct completion *completion, struct strbuf *out, size_t max_bytes)
+{
+    if (completion->ended) {
+        return COMPLETION_DONE;
+    }
+    take_events(completion, out, max_bytes);
+    if (completion->failed) {
+        completion->ended = true;
+        return COMPLETION_DONE;
+    }
+    if (completion->n_done == completion->n_prompts) {
+        completion->ended = true;
+        if (completion->stream) {
+            answer_end_stream(completion, out);
+        } else {
+            answer_whole(completion, out);
+        }
+        return COMPLETION_DONE;
+    }
+    return out->length >= max_bytes ? COMPLETION_MORE : COMPLETION_WAITING;
+}

@@ -1,0 +1,91 @@
+/* One completion request, from its JSON body to its answer; knows nothing of sockets.
+ *
+ * Life: completion_parse on a prepare thread (JSON, template, tokens), completion_submit there too,
+ * then the I/O thread pulls the answer with completion_pump until it says done, or drops it at any
+ * time with completion_destroy. */
+#ifndef REALM_SERVER_COMPLETION_H
+#define REALM_SERVER_COMPLETION_H
+
+#include "base/arena.h"
+#include "base/strbuf.h"
+#include "engine/engine.h"
+#include "server/problem.h"
+#include "tokenizer/tokenizer.h"
+
+#define COMPLETION_MAX_PROMPTS 64u
+#define COMPLETION_ID_LENGTH   40u
+
+enum completion_kind { COMPLETION_CHAT, COMPLETION_TEXT };
+
+struct completion_prompt {
+    struct token_list tokens;
+    struct bytes echo; /* the prompt's text, with `echo` */
+    struct generation *generation;
+    bool done;
+};
+
+/* What has come of one choice. */
+struct completion_choice {
+    struct strbuf text;                                 /* without streaming */
+    struct strbuf logprobs;                             /* items of the logprobs array(s) so far */
+    struct strbuf tokens, token_logprobs, text_offsets; /* of the older format */
+    uint32_t text_offset;                               /* characters before the next token */
+    realm_finish finish;
+    bool begun; /* its first chunk was sent */
+};
+
+struct completion {
+    enum completion_kind kind;
+    struct arena arena; /* lists the request points to */
+    struct engine_model *model;
+    char id[COMPLETION_ID_LENGTH];
+    int64_t created_s;
+    bool stream;
+    bool include_usage;
+    bool echo;
+    bool logprobs;
+    struct request request; /* the same for all prompts, without the prompt */
+    struct completion_prompt *prompts;
+    uint32_t n_prompts;
+    struct completion_choice *choices; /* [n_prompts * n_choices] */
+    uint32_t n_choices;                /* of one prompt */
+    uint32_t n_done;                   /* prompts */
+    uint32_t n_prompt_tokens;
+    uint32_t n_completion_tokens;
+    struct problem problem; /* of a generation that failed */
+    bool failed;
+    bool ended; /* the whole answer was given */
+};
+
+/* On error *out is NULL and the problem says what the client is told. */
+REALM_MUST_CHECK realm_status completion_parse(enum completion_kind kind,
+                                               struct engine *engine,
+                                               const char *body,
+                                               size_t n_bytes,
+                                               struct completion **out,
+                                               struct problem *problem);
+/* Cancels what still runs.  NULL is fine. */
+void completion_destroy(struct completion *completion);
+
+/* wake: see struct request. */
+REALM_MUST_CHECK realm_status completion_submit(struct completion *completion,
+                                                struct engine *engine,
+                                                void (*wake)(void *context),
+                                                void *wake_context,
+                                                struct problem *problem);
+
+enum completion_progress {
+    COMPLETION_WAITING, /* nothing to send until the engine wakes us */
+    COMPLETION_MORE,    /* stopped at max_bytes: there is more */
+    COMPLETION_DONE,    /* the whole answer is in `out` or was before */
+};
+
+/* Streaming: appends frames until about max_bytes.  Otherwise: gathers, and appends the whole
+ * answer at its end.  A failure before anything was streamed leaves completion->failed and nothing
+ * in `out`. */
+enum completion_progress
+completion_pump(struct completion *completion, struct strbuf *out, size_t max_bytes);
+/* Whether there is something to pump. */
+bool completion_readable(const struct completion *completion);
+
+#endif

@@ -1,0 +1,64 @@
+/* One request and its answer on a connection.
+ *
+ * Owner: the I/O thread, but for the time between exchange_hand_over and its return through
+ * server->ready, when a prepare thread has it (`preparing`); the I/O thread then touches only
+ * `wsi`.  A client that goes away leaves wsi NULL, and the exchange is destroyed as soon as the I/O
+ * thread has it. */
+#ifndef REALM_SERVER_EXCHANGE_H
+#define REALM_SERVER_EXCHANGE_H
+
+#include "base/strbuf.h"
+#include "server/completion.h"
+#include "server/problem.h"
+#include "tenant/key.h"
+
+#define REQUEST_ID_LENGTH 24u
+
+struct lws;
+struct route;
+struct server;
+
+struct exchange {
+    struct server *server;
+    struct lws *wsi;       /* NULL: the client has gone */
+    struct exchange *next; /* in server->active */
+    struct exchange *previous;
+    const struct route *route; /* NULL: none fits */
+    const char *path_rest;     /* behind the route's path; in `path` */
+    char path[256];
+    char request_id[REQUEST_ID_LENGTH + 1];
+    char key_id[KEY_ID_LENGTH + 1];
+    uint64_t begin_ns;
+    struct strbuf body;
+    uint64_t n_body_bytes; /* received, kept or not */
+    bool preparing;
+    bool failed; /* `problem` is the answer */
+    struct problem problem;
+    struct completion *completion;
+    /* The answer: */
+    int http_status;
+    const char *content_type; /* static */
+    const char *allow;        /* of a 405; static */
+    struct strbuf out;
+    bool headers_sent;
+    bool complete; /* nothing will be added to `out` */
+};
+
+/* A new exchange in server->active, or NULL. */
+struct exchange *exchange_create(struct server *server, struct lws *wsi);
+/* Off the list; cancels what runs. */
+void exchange_destroy(struct exchange *exchange);
+
+/* Makes the error the whole answer. */
+__attribute__((format(printf, 4, 5))) void exchange_fail(
+    struct exchange *exchange, realm_status status, const char *code, const char *format, ...);
+/* Makes exchange->problem the whole answer. */
+void exchange_answer_problem(struct exchange *exchange);
+
+/* Fills `out` as far as it goes now; true: there is something to write, or the answer is complete.
+ */
+bool exchange_pull(struct exchange *exchange);
+/* One line in the log. */
+void exchange_log(const struct exchange *exchange);
+
+#endif

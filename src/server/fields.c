@@ -1,0 +1,411 @@
+#include "server/fields.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+#define MAX_STOPS        16u
+#define MAX_STOP_TOKENS  64u
+#define MAX_BREAKERS     64u
+#define MAX_BIASES       1024u
+#define MAX_TOKENS_FIELD (1u << 24)
+#define NEAR_ENOUGH      3u
+
+/* --- rows that need no more than a range --------------------------------------------------------
+ */
+
+#define FLOAT_FIELD(function, member, low, high)                                                   \
+    static realm_status function(                                                                  \
+        struct field_reader *reader, const char *field, const json_t *value)                       \
+    {                                                                                              \
+        return json_read_float(value,                                                              \
+                               field,                                                              \
+                               low,                                                                \
+                               high,                                                               \
+                               &reader->completion->request.sampling.member,                       \
+                               reader->problem);                                                   \
+    }
+
+#define U32_FIELD(function, member, low, high)                                                     \
+    static realm_status function(                                                                  \
+        struct field_reader *reader, const char *field, const json_t *value)                       \
+    {                                                                                              \
+        return json_read_u32(value, field, low, high, &reader->member, reader->problem);           \
+    }
+
+#define BOOL_FIELD(function, member)                                                               \
+    static realm_status function(                                                                  \
+        struct field_reader *reader, const char *field, const json_t *value)                       \
+    {                                                                                              \
+        return json_read_bool(value, field, &reader->member, reader->problem);                     \
+    }
+
+FLOAT_FIELD(read_temperature, temperature, 0, 2)
+FLOAT_FIELD(read_top_p, top_p, 0, 1)
+FLOAT_FIELD(read_min_p, min_p, 0, 1)
+FLOAT_FIELD(read_typical_p, typical_p, 0, 1)
+FLOAT_FIELD(read_repetition_penalty, repetition_penalty, 0.01, 100)
+FLOAT_FIELD(read_presence_penalty, presence_penalty, -2, 2)
+FLOAT_FIELD(read_frequency_penalty, frequency_penalty, -2, 2)
+FLOAT_FIELD(read_dry_multiplier, dry_multiplier, 0, 100)
+FLOAT_FIELD(read_dry_base, dry_base, 1, 100)
+FLOAT_FIELD(read_mirostat_tau, mirostat_tau, 0.01, 100)
+FLOAT_FIELD(read_mirostat_eta, mirostat_eta, 0.001, 1)
+U32_FIELD(read_top_k, completion->request.sampling.top_k, 0, UINT32_MAX)
+U32_FIELD(read_repeat_last_n, completion->request.sampling.penalty_window, 0, UINT32_MAX)
+U32_FIELD(read_dry_allowed_length, completion->request.sampling.dry_allowed_length, 1, 10000)
+U32_FIELD(read_dry_window, completion->request.sampling.dry_window, 0, UINT32_MAX)
+U32_FIELD(read_mirostat, completion->request.sampling.mirostat, 0, 2)
+U32_FIELD(read_n, completion->request.n_choices, 1, REQUEST_MAX_CHOICES)
+U32_FIELD(read_min_tokens, completion->request.min_tokens, 0, MAX_TOKENS_FIELD)
+BOOL_FIELD(read_ignore_eos, completion->request.ignore_end)
+BOOL_FIELD(read_stream, completion->stream)
+
+static realm_status
+read_special(struct field_reader *reader, const char *field, const json_t *value)
+{
+    bool skip = true;
+    REALM_TRY(json_read_bool(value, field, &skip, reader->problem));
+    reader->completion->request.echo_special = !skip;
+    return REALM_OK;
+}
+
+realm_status field_max_tokens(struct field_reader *reader, const char *field, const json_t *value)
+{
+    uint32_t max_tokens = 0;
+    REALM_TRY(json_read_u32(value, field, 1, MAX_TOKENS_FIELD, &max_tokens, reader->problem));
+    if (reader->max_tokens_given && reader->max_tokens != max_tokens) {
+        return problem_set(reader->problem,
+                           REALM_INVALID_ARGUMENT,
+                           field,
+                           "max_tokens and max_completion_tokens differ (%u and %u); give one",
+                           reader->max_tokens,
+                           max_tokens);
+    }
+    reader->max_tokens = max_tokens;
+    reader->max_tokens_given = true;
+    return REALM_OK;
+}
+
+static realm_status read_model(struct field_reader *reader, const char *field, const json_t *value)
+{
+    return json_read_text(value, field, &reader->model_name, reader->problem);
+}
+
+static realm_status read_seed(struct field_reader *reader, const char *field, const json_t *value)
+{
+    if (!json_is_integer(value)) {
+        return problem_set(reader->problem,
+                           REALM_INVALID_ARGUMENT,
+                           field,
+                           "seed is %s and must be a whole number",
+                           json_kind(value));
+    }
+    reader->completion->request.sampling.seed = (uint64_t)json_integer_value(value);
+    reader->seed_given = true;
+    return REALM_OK;
+}
+
+static realm_status
+read_stream_options(struct field_reader *reader, const char *field, const json_t *value)
+{
+    const char *key;
+    json_t *member;
+    if (!json_is_object(value)) {
+        return problem_set(reader->problem,
+                           REALM_INVALID_ARGUMENT,
+                           field,
+                           "stream_options is %s and must be an object",
+                           json_kind(value));
+    }
+    json_object_foreach((json_t *)(uintptr_t)value, key, member)
+    {
+        if (strcmp(key, "include_usage") != 0) {
+            return problem_set(reader->problem,
+                               REALM_INVALID_ARGUMENT,
+                               field,
+                               "stream_options.%.40s is not known; known: include_usage",
+                               key);
+        }
+        REALM_TRY(json_read_bool(member,
+                                 "stream_options.include_usage",
+                                 &reader->completion->include_usage,
+                                 reader->problem));
+    }
+    return REALM_OK;
+}
+
+/* --- lists --------------------------------------------------------------------------------------
+ */
+
+static realm_status out_of_memory(struct field_reader *reader, const char *field)
+{
+    return problem_set(reader->problem, REALM_OUT_OF_MEMORY, field, "no memory for %s", field);
+}
+
+static realm_status
+refuse_count(struct field_reader *reader, const char *field, size_t count, uint32_t most)
+{
+    return problem_set(reader->problem,
+                       REALM_INVALID_ARGUMENT,
+                       field,
+                       "%s has %zu items and may have at most %u",
+                       field,
+                       count,
+                       most);
+}
+
+static realm_status read_stop(struct field_reader *reader, const char *field, const json_t *value)
+{
+    struct completion *const completion = reader->completion;
+    const size_t n = json_is_array(value) ? json_array_size(value) : 1;
+    if (n > MAX_STOPS) {
+        return refuse_count(reader, field, n, MAX_STOPS);
+    }
+    struct bytes *const stops = arena_zeroed(&completion->arena, n, sizeof *stops);
+    if (stops == NULL) {
+        return out_of_memory(reader, field);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const json_t *const item = json_is_array(value) ? json_array_get(value, i) : value;
+        struct bytes text = {.length = 0};
+        REALM_TRY(json_read_text(item, field, &text, reader->problem));
+        if (text.length == 0 || text.length > 256) {
+            return problem_set(reader->problem,
+                               REALM_INVALID_ARGUMENT,
+                               field,
+                               "stop[%zu] has %zu bytes and must have 1 to 256",
+                               i,
+                               text.length);
+        }
+        stops[i].data =
+            (const uint8_t *)arena_string(&completion->arena, (const char *)text.data, text.length);
+        stops[i].length = text.length;
+        if (stops[i].data == NULL) {
+            return out_of_memory(reader, field);
+        }
+    }
+    completion->request.stops = stops;
+    completion->request.n_stops = (uint32_t)n;
+    return REALM_OK;
+}
+
+static realm_status
+read_stop_token_ids(struct field_reader *reader, const char *field, const json_t *value)
+{
+    struct completion *const completion = reader->completion;
+    if (!json_is_array(value)) {
+        return problem_set(reader->problem,
+                           REALM_INVALID_ARGUMENT,
+                           field,
+                           "%s is %s and must be an array of token ids",
+                           field,
+                           json_kind(value));
+    }
+    const size_t n = json_array_size(value);
+    if (n > MAX_STOP_TOKENS) {
+        return refuse_count(reader, field, n, MAX_STOP_TOKENS);
+    }
+    token_id *const tokens = arena_zeroed(&completion->arena, n, sizeof *tokens);
+    if (tokens == NULL) {
+        return out_of_memory(reader, field);
+    }
+    for (size_t i = 0; i < n; i++) {
+        REALM_TRY(json_read_u32(
+            json_array_get(value, i), field, 0, UINT32_MAX - 1, &tokens[i], reader->problem));
+    }
+    completion->request.stop_tokens = tokens;
+    completion->request.n_stop_tokens = (uint32_t)n;
+    return REALM_OK;
+}
+
+static realm_status
+parse_token_key(struct field_reader *reader, const char *field, const char *key, token_id *out)
+{
+    uint64_t token = 0;
+    size_t i = 0;
+    for (; key[i] >= '0' && key[i] <= '9' && i < 10; i++) {
+        token = token * 10 + (uint64_t)(key[i] - '0');
+    }
+    if (i == 0 || key[i] != '\0' || token >= UINT32_MAX) {
+        return problem_set(reader->problem,
+                           REALM_INVALID_ARGUMENT,
+                           field,
+                           "%s has the key \"%.40s\"; keys are token ids",
+                           field,
+                           key);
+    }
+    *out = (token_id)token;
+    return REALM_OK;
+}
+
+static realm_status
+read_logit_bias(struct field_reader *reader, const char *field, const json_t *value)
+{
+    struct completion *const completion = reader->completion;
+    const char *key;
+    json_t *member;
+    if (!json_is_object(value)) {
+        return problem_set(reader->problem,
+                           REALM_INVALID_ARGUMENT,
+                           field,
+                           "logit_bias is %s and must be an object of token ids and numbers",
+                           json_kind(value));
+    }
+    const size_t n = json_object_size(value);
+    if (n > MAX_BIASES) {
+        return refuse_count(reader, field, n, MAX_BIASES);
+    }
+    struct sampler_bias *const biases = arena_zeroed(&completion->arena, n, sizeof *biases);
+    if (biases == NULL) {
+        return out_of_memory(reader, field);
+    }
+    uint32_t i = 0;
+    json_object_foreach((json_t *)(uintptr_t)value, key, member)
+    {
+        REALM_TRY(parse_token_key(reader, field, key, &biases[i].token));
+        REALM_TRY(json_read_float(member, field, -100, 100, &biases[i].bias, reader->problem));
+        i++;
+    }
+    completion->request.sampling.biases = biases;
+    completion->request.sampling.n_biases = i;
+    return REALM_OK;
+}
+
+/* Strings: the last token of each breaker's text breaks a repetition. */
+static realm_status
+read_dry_breakers(struct field_reader *reader, const char *field, const json_t *value)
+{
+    struct completion *const completion = reader->completion;
+    if (!json_is_array(value) || json_array_size(value) > MAX_BREAKERS) {
+        return problem_set(reader->problem,
+                           REALM_INVALID_ARGUMENT,
+                           field,
+                           "%s must be an array of at most %u token ids",
+                           field,
+                           MAX_BREAKERS);
+    }
+    const size_t n = json_array_size(value);
+    token_id *const tokens = arena_zeroed(&completion->arena, n, sizeof *tokens);
+    if (tokens == NULL) {
+        return out_of_memory(reader, field);
+    }
+    for (size_t i = 0; i < n; i++) {
+        REALM_TRY(json_read_u32(
+            json_array_get(value, i), field, 0, UINT32_MAX - 1, &tokens[i], reader->problem));
+    }
+    completion->request.sampling.dry_breakers = tokens;
+    completion->request.sampling.n_dry_breakers = (uint32_t)n;
+    return REALM_OK;
+}
+
+realm_status field_refuse(struct field_reader *reader, const char *field, const json_t *value)
+{
+    (void)value;
+    return problem_set(
+        reader->problem, REALM_UNSUPPORTED, field, "%s is not supported; leave it out", field);
+}
+
+realm_status field_accept(struct field_reader *reader, const char *field, const json_t *value)
+{
+    (void)reader;
+    (void)field;
+    (void)value;
+    return REALM_OK;
+}
+
+const struct field_row field_rows_common[] = {
+    {"model", read_model},
+    {"stream", read_stream},
+    {"stream_options", read_stream_options},
+    {"n", read_n},
+    {"max_tokens", field_max_tokens},
+    {"min_tokens", read_min_tokens},
+    {"stop", read_stop},
+    {"stop_token_ids", read_stop_token_ids},
+    {"ignore_eos", read_ignore_eos},
+    {"skip_special_tokens", read_special},
+    {"temperature", read_temperature},
+    {"top_p", read_top_p},
+    {"top_k", read_top_k},
+    {"min_p", read_min_p},
+    {"typical_p", read_typical_p},
+    {"repetition_penalty", read_repetition_penalty},
+    {"presence_penalty", read_presence_penalty},
+    {"frequency_penalty", read_frequency_penalty},
+    {"repeat_last_n", read_repeat_last_n},
+    {"dry_multiplier", read_dry_multiplier},
+    {"dry_base", read_dry_base},
+    {"dry_allowed_length", read_dry_allowed_length},
+    {"dry_penalty_last_n", read_dry_window},
+    {"dry_sequence_breaker_ids", read_dry_breakers},
+    {"mirostat", read_mirostat},
+    {"mirostat_tau", read_mirostat_tau},
+    {"mirostat_eta", read_mirostat_eta},
+    {"seed", read_seed},
+    {"logit_bias", read_logit_bias},
+    {"user", field_accept},
+    {NULL, NULL},
+};
+
+/* --- the walk -----------------------------------------------------------------------------------
+ */
+
+static const struct field_row *find_row(const struct field_row *rows, const char *name)
+{
+    for (; rows->name != NULL; rows++) {
+        if (strcmp(rows->name, name) == 0) {
+            return rows;
+        }
+    }
+    return NULL;
+}
+
+static realm_status
+refuse_unknown(struct field_reader *reader, const struct field_row *own, const char *name)
+{
+    const struct field_row *const tables[] = {own, field_rows_common};
+    const char *nearest = NULL;
+    uint32_t nearest_distance = NEAR_ENOUGH + 1;
+    for (size_t t = 0; t < 2; t++) {
+        for (const struct field_row *row = tables[t]; row->name != NULL; row++) {
+            const uint32_t distance = text_distance(name, row->name);
+            if (distance < nearest_distance) {
+                nearest_distance = distance;
+                nearest = row->name;
+            }
+        }
+    }
+    reader->problem->code = "unknown_parameter";
+    if (nearest != NULL) {
+        return problem_set(reader->problem,
+                           REALM_INVALID_ARGUMENT,
+                           name,
+                           "unknown field \"%.60s\"; did you mean \"%s\"?",
+                           name,
+                           nearest);
+    }
+    return problem_set(
+        reader->problem, REALM_INVALID_ARGUMENT, name, "unknown field \"%.60s\"", name);
+}
+
+realm_status
+fields_read(struct field_reader *reader, const json_t *body, const struct field_row *own)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)body, name, value)
+    {
+        const struct field_row *row = find_row(own, name);
+        if (row == NULL) {
+            row = find_row(field_rows_common, name);
+        }
+        if (row == NULL) {
+            return refuse_unknown(reader, own, name);
+        }
+        if (!json_is_null(value)) {
+            REALM_TRY(row->read(reader, row->name, value));
+        }
+    }
+    return REALM_OK;
+}

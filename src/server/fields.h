@@ -1,0 +1,61 @@
+/* The fields of a completion request: one row a field, so that each is read, refused or reported as
+ * unknown. */
+#ifndef REALM_SERVER_FIELDS_H
+#define REALM_SERVER_FIELDS_H
+
+#include "server/completion.h"
+#include "server/json.h"
+
+/* What is known while the fields are read. */
+struct field_reader {
+    struct completion *completion;
+    struct engine *engine;
+    struct problem *problem;
+    const json_t *messages; /* chat */
+    const json_t *prompt;   /* text */
+    const json_t *template_arguments;
+    struct bytes model_name;
+    bool no_generation_prompt;
+    bool continue_final_message;
+    bool max_tokens_given;
+    uint32_t max_tokens;
+    uint32_t top_logprobs;
+    bool top_logprobs_given;
+    uint32_t best_of;
+    bool seed_given;
+};
+
+typedef realm_status (*field_function)(struct field_reader *reader,
+                                       const char *field,
+                                       const json_t *value);
+
+struct field_row {
+    const char *name; /* NULL ends the table */
+    field_function read;
+};
+
+/* Fields of both kinds of request. */
+extern const struct field_row field_rows_common[];
+
+/* Reads every member of the body by `own` and the common table; null values count as absent.  An
+ * unknown field is refused with the nearest known name. */
+REALM_MUST_CHECK realm_status fields_read(struct field_reader *reader,
+                                          const json_t *body,
+                                          const struct field_row *own);
+
+/* For fields that exist elsewhere and cannot be honoured here. */
+realm_status field_refuse(struct field_reader *reader, const char *field, const json_t *value);
+/* For fields that change nothing here: accepted as they are. */
+realm_status field_accept(struct field_reader *reader, const char *field, const json_t *value);
+
+/* max_tokens and max_completion_tokens. */
+realm_status field_max_tokens(struct field_reader *reader, const char *field, const json_t *value);
+
+/* The tables of the two kinds, and what follows once the fields are read: checks across fields,
+ * prompts. */
+extern const struct field_row field_rows_chat[];
+extern const struct field_row field_rows_text[];
+REALM_MUST_CHECK realm_status chat_prepare(struct field_reader *reader);
+REALM_MUST_CHECK realm_status text_prepare(struct field_reader *reader);
+
+#endif

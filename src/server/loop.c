@@ -1,0 +1,128 @@
+/* The I/O thread's loop: the only file that runs libwebsockets' service. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/conn.h"
+#include "server/server.h"
+
+#include <libwebsockets.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_HEADER_BYTES 8192u
+#define KEEP_ALIVE_S     60
+#define DRAIN_POLL_US    50000
+
+static void forward_log(int level, const char *line)
+{
+    char text[256];
+    (void)snprintf(text, sizeof text, "%s", line);
+    text[strcspn(text, "\n")] = '\0';
+    if (level == LLL_ERR) {
+        log_warn("http_library", LOG_TEXT("says", text));
+    } else {
+        log_debug("http_library", LOG_TEXT("says", text));
+    }
+}
+
+realm_status
+loop_bind(struct server *server, const char *host, uint32_t port, struct realm_error *error)
+{
+    lws_set_log_level(LLL_ERR | LLL_WARN, forward_log);
+    const bool any_host = strcmp(host, "0.0.0.0") == 0;
+    struct lws_context_creation_info info = {
+        .port = (int)port,
+        .iface = any_host ? NULL : host,
+        .protocols = conn_protocols(),
+        .user = server,
+        .gid = -1, /* stay who we are */
+        .uid = -1,
+        .max_http_header_data = MAX_HEADER_BYTES,
+        .timeout_secs = server->client_timeout_s,
+        .keepalive_timeout = KEEP_ALIVE_S,
+        .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
+                   LWS_SERVER_OPTION_DISABLE_IPV6,
+    };
+    server->lws = lws_create_context(&info);
+    if (server->lws == NULL) {
+        return realm_error_set(error, REALM_UNAVAILABLE, "the HTTP library could not be started");
+    }
+    struct lws_vhost *const vhost = lws_create_vhost(server->lws, &info);
+    if (vhost == NULL) {
+        return realm_error_set(error,
+                               REALM_UNAVAILABLE,
+                               "cannot listen on %s, port %u: the port is taken or the address is "
+                               "not this machine's; choose another with --port or --host",
+                               host,
+                               port);
+    }
+    (void)snprintf(server->url,
+                   sizeof server->url,
+                   "http://%s:%d",
+                   any_host ? "127.0.0.1" : host,
+                   lws_get_vhost_listen_port(vhost));
+    return REALM_OK;
+}
+
+void loop_unbind(struct server *server)
+{
+    if (server->lws != NULL) {
+        lws_context_destroy(server->lws);
+        server->lws = NULL;
+    }
+}
+
+void loop_wake(void *context)
+{
+    const struct server *const server = context;
+    if (server->lws != NULL) {
+        lws_cancel_service(server->lws);
+    }
+}
+
+/* While draining: true once nothing is left, or the time is over. */
+static bool drained(struct server *server)
+{
+    const uint64_t now_ns = clock_monotonic_ns();
+    if (server->drain_deadline_ns == 0) {
+        server->drain_deadline_ns = now_ns + (uint64_t)server->drain_timeout_s * 1000000000u;
+        (void)engine_drain(server->engine);
+        log_info("draining", LOG_U64("at_most_s", server->drain_timeout_s));
+    }
+    if (server->active == NULL) {
+        return true;
+    }
+    if (now_ns > server->drain_deadline_ns) {
+        log_warn("drain_timeout");
+        return true;
+    }
+    return false;
+}
+
+static void wake_again(lws_sorted_usec_list_t *timer)
+{
+    (void)timer; /* its only work is to end the wait */
+}
+
+realm_status server_run(struct server *server, struct realm_error *error)
+{
+    lws_sorted_usec_list_t timer = {.list = {.next = NULL}};
+    for (;;) {
+        if (atomic_load(&server->stopping)) {
+            if (drained(server)) {
+                break;
+            }
+            lws_sul_schedule(server->lws, 0, &timer, wake_again, DRAIN_POLL_US);
+        }
+        if (lws_service(server->lws, 0) < 0) {
+            return realm_error_set(error, REALM_IO, "the event loop failed");
+        }
+    }
+    lws_sul_schedule(server->lws, 0, &timer, wake_again, LWS_SET_TIMER_USEC_CANCEL);
+    return REALM_OK;
+}
+
+void server_stop(struct server *server)
+{
+    atomic_store(&server->stopping, true);
+    loop_wake(server);
+}

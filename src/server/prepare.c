@@ -1,0 +1,94 @@
+/* The prepare threads: JSON, templates and tokens are made here, never on the I/O thread. */
+#include "server/handlers.h"
+#include "server/route.h"
+#include "server/state.h"
+
+#define MAX_WAITING 1024u
+
+static struct exchange *take_one(struct server *server)
+{
+    void *item = NULL;
+    mutex_lock(&server->prepare_mutex);
+    while (queue_take(server->to_prepare, &item, 1) == 0 && !queue_closed(server->to_prepare)) {
+        queue_wait(server->to_prepare, UINT32_MAX);
+    }
+    mutex_unlock(&server->prepare_mutex);
+    return item;
+}
+
+static void run(void *context)
+{
+    struct server *const server = context;
+    struct exchange *exchange;
+    while ((exchange = take_one(server)) != NULL) {
+        exchange->route->prepare(exchange);
+        /* `ready` has room for everything that can be under way. */
+        (void)REALM_INVARIANT(queue_try_push(server->ready, exchange));
+    }
+}
+
+realm_status prepare_start(struct server *server, uint32_t n_threads, struct realm_error *error)
+{
+    REALM_TRY(queue_create(MAX_WAITING, NULL, NULL, &server->to_prepare, error));
+    REALM_TRY(queue_create(
+        MAX_WAITING + SERVER_MAX_PREPARE_THREADS, loop_wake, server, &server->ready, error));
+    for (uint32_t i = 0; i < n_threads; i++) {
+        REALM_TRY(thread_start(&server->prepare_threads[i], "realm-prepare", run, server, error));
+        server->n_prepare_threads++;
+    }
+    return REALM_OK;
+}
+
+void prepare_stop(struct server *server)
+{
+    if (server->to_prepare != NULL) {
+        queue_close(server->to_prepare);
+    }
+    for (uint32_t i = 0; i < server->n_prepare_threads; i++) {
+        thread_join(&server->prepare_threads[i]);
+    }
+}
+
+bool prepare_hand_over(struct exchange *exchange)
+{
+    exchange->preparing = true;
+    if (!queue_try_push(exchange->server->to_prepare, exchange)) {
+        exchange->preparing = false;
+        return false;
+    }
+    return true;
+}
+
+static void prepare(struct exchange *exchange, enum completion_kind kind)
+{
+    struct server *const server = exchange->server;
+    realm_status status = completion_parse(kind,
+                                           server->engine,
+                                           exchange->body.text,
+                                           exchange->body.length,
+                                           &exchange->completion,
+                                           &exchange->problem);
+    if (status == REALM_OK) {
+        if (exchange->completion->stream) {
+            exchange->content_type = "text/event-stream";
+        }
+        status = completion_submit(
+            exchange->completion, server->engine, loop_wake, server, &exchange->problem);
+    }
+    strbuf_deinit(&exchange->body);
+    if (status != REALM_OK) {
+        completion_destroy(exchange->completion);
+        exchange->completion = NULL;
+        exchange_answer_problem(exchange);
+    }
+}
+
+void prepare_chat(struct exchange *exchange)
+{
+    prepare(exchange, COMPLETION_CHAT);
+}
+
+void prepare_text(struct exchange *exchange)
+{
+    prepare(exchange, COMPLETION_TEXT);
+}

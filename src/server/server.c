@@ -1,0 +1,99 @@
+#include "server/server.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "server/json.h"
+#include "server/state.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define DEFAULT_MAX_BODY_BYTES   ((uint64_t)32 << 20)
+#define DEFAULT_CLIENT_TIMEOUT_S 30u
+#define DEFAULT_DRAIN_TIMEOUT_S  30u
+#define DEFAULT_PREPARE_THREADS  2u
+
+static realm_status
+write_port(const struct server *server, const char *path, struct realm_error *error)
+{
+    char line[16];
+    struct file_writer *writer;
+    (void)snprintf(line, sizeof line, "%s\n", strrchr(server->url, ':') + 1);
+    REALM_TRY(file_writer_open(path, 0644, &writer, error));
+    const realm_status status = file_writer_write(writer, line, strlen(line), error);
+    if (status != REALM_OK) {
+        file_writer_abandon(writer);
+        return status;
+    }
+    return file_writer_commit(writer, error);
+}
+
+static realm_status
+start(struct server *server, const struct server_options *options, struct realm_error *error)
+{
+    uint32_t n_threads =
+        options->n_prepare_threads > 0 ? options->n_prepare_threads : DEFAULT_PREPARE_THREADS;
+    n_threads = n_threads > SERVER_MAX_PREPARE_THREADS ? SERVER_MAX_PREPARE_THREADS : n_threads;
+    json_use_our_allocator();
+    REALM_TRY(tenant_registry_open(
+        options->data_dir, options->extra_key, server->first_key, &server->registry, error));
+    REALM_TRY(loop_bind(
+        server, options->host != NULL ? options->host : "127.0.0.1", options->port, error));
+    REALM_TRY(prepare_start(server, n_threads, error));
+    return options->port_file != NULL ? write_port(server, options->port_file, error) : REALM_OK;
+}
+
+realm_status
+server_start(const struct server_options *options, struct server **out, struct realm_error *error)
+{
+    *out = NULL;
+    struct server *server = alloc_zeroed(ALLOC_SERVER, 1, sizeof *server);
+    if (server == NULL) {
+        return realm_error_out_of_memory(error, sizeof *server, "server");
+    }
+    mutex_init(&server->prepare_mutex);
+    server->engine = options->engine;
+    server->max_body_bytes =
+        options->max_body_bytes > 0 ? options->max_body_bytes : DEFAULT_MAX_BODY_BYTES;
+    server->client_timeout_s =
+        options->client_timeout_s > 0 ? options->client_timeout_s : DEFAULT_CLIENT_TIMEOUT_S;
+    server->drain_timeout_s =
+        options->drain_timeout_s > 0 ? options->drain_timeout_s : DEFAULT_DRAIN_TIMEOUT_S;
+    const realm_status status = start(server, options, error);
+    if (status != REALM_OK) {
+        server_destroy(server);
+        return status;
+    }
+    *out = server;
+    return REALM_OK;
+}
+
+void server_destroy(struct server *server)
+{
+    if (server == NULL) {
+        return;
+    }
+    prepare_stop(server);
+    /* Closing the connections ends their exchanges; what a prepare thread had comes by `ready`. */
+    loop_unbind(server);
+    struct exchange *next;
+    for (struct exchange *e = server->active; e != NULL; e = next) {
+        next = e->next;
+        exchange_destroy(e);
+    }
+    queue_destroy(server->to_prepare);
+    queue_destroy(server->ready);
+    tenant_registry_close(server->registry);
+    mutex_deinit(&server->prepare_mutex);
+    alloc_free(server);
+}
+
+const char *server_url(const struct server *server)
+{
+    return server->url;
+}
+
+const char *server_first_key(const struct server *server)
+{
+    return server->first_key;
+}

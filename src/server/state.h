@@ -1,0 +1,57 @@
+/* The server's inside. */
+#ifndef REALM_SERVER_STATE_H
+#define REALM_SERVER_STATE_H
+
+#include "base/queue.h"
+#include "base/thread.h"
+#include "engine/engine.h"
+#include "server/exchange.h"
+#include "server/server.h"
+#include "tenant/tenant.h"
+
+#include <stdatomic.h>
+
+#define SERVER_MAX_PREPARE_THREADS 8u
+#define SERVER_URL_LENGTH          128u
+
+struct lws_context;
+
+struct server {
+    struct engine *engine;
+    struct tenant_registry *registry;
+    char first_key[KEY_TEXT_LENGTH + 1];
+    char url[SERVER_URL_LENGTH];
+    uint64_t max_body_bytes;
+    uint32_t client_timeout_s;
+    uint32_t drain_timeout_s;
+    struct lws_context *lws;
+    struct queue *to_prepare;   /* of struct exchange; to the prepare threads, one at a time */
+    struct mutex prepare_mutex; /* to_prepare has one consumer at a time */
+    struct queue *ready;        /* back to the I/O thread */
+    struct thread prepare_threads[SERVER_MAX_PREPARE_THREADS];
+    uint32_t n_prepare_threads;
+    _Atomic bool stopping;
+    /* I/O thread: */
+    struct exchange *active;
+    uint64_t drain_deadline_ns; /* 0: not draining */
+    uint64_t answers[6];        /* by hundreds of the HTTP status */
+};
+
+/* prepare.c */
+REALM_MUST_CHECK realm_status prepare_start(struct server *server,
+                                            uint32_t n_threads,
+                                            struct realm_error *error);
+void prepare_stop(struct server *server);
+/* False: too much waits already; the exchange stays the caller's. */
+bool prepare_hand_over(struct exchange *exchange);
+
+/* loop.c */
+REALM_MUST_CHECK realm_status loop_bind(struct server *server,
+                                        const char *host,
+                                        uint32_t port,
+                                        struct realm_error *error);
+/* Makes the I/O thread look at everything; any thread, also a signal handler. */
+void loop_wake(void *server);
+void loop_unbind(struct server *server);
+
+#endif
