@@ -254,12 +254,25 @@ void tiny_write(const struct tiny_file *file, struct strbuf *out)
 /* --- models -------------------------------------------------------------------------------------
  */
 
-#define WIDTH      64u
 #define N_HEADS    4u
 #define N_KV_HEADS 2u
-#define HEAD       16u
-#define FFN        96u
 #define VOCABULARY 80u
+
+/* Rows must be whole blocks. */
+struct widths {
+    uint32_t width;
+    uint32_t head;
+    uint32_t ffn;
+};
+
+static struct widths widths_for(uint32_t type)
+{
+    const struct tensor_type_info *const info = tensor_type_find(type);
+    if (info != NULL && info->block_length > 32) {
+        return (struct widths){.width = 256, .head = 64, .ffn = 512};
+    }
+    return (struct widths){.width = 64, .head = 16, .ffn = 96};
+}
 
 static void
 put_number(struct tiny_file *file, const char *architecture, const char *key, uint32_t n)
@@ -291,31 +304,32 @@ static void add(struct tiny_file *file,
 static void
 add_layer(struct tiny_file *file, uint32_t layer, const char *architecture, uint32_t type)
 {
-    const uint64_t q = (uint64_t)N_HEADS * HEAD;
-    const uint64_t kv = (uint64_t)N_KV_HEADS * HEAD;
+    const struct widths w = widths_for(type);
+    const uint64_t q = (uint64_t)N_HEADS * w.head;
+    const uint64_t kv = (uint64_t)N_KV_HEADS * w.head;
     const bool gemma3 = strcmp(architecture, "gemma3") == 0;
     const bool phi3 = strcmp(architecture, "phi3") == 0;
-    add(file, layer, "attn_norm.weight", TENSOR_F32, 0, WIDTH);
-    add(file, layer, "ffn_norm.weight", TENSOR_F32, 0, WIDTH);
-    add(file, layer, "attn_output.weight", type, WIDTH, q);
-    add(file, layer, "ffn_down.weight", type, WIDTH, FFN);
+    add(file, layer, "attn_norm.weight", TENSOR_F32, 0, w.width);
+    add(file, layer, "ffn_norm.weight", TENSOR_F32, 0, w.width);
+    add(file, layer, "attn_output.weight", type, w.width, q);
+    add(file, layer, "ffn_down.weight", type, w.width, w.ffn);
     if (phi3) {
-        add(file, layer, "attn_qkv.weight", type, q + 2 * kv, WIDTH);
-        add(file, layer, "ffn_up.weight", type, (uint64_t)2 * FFN, WIDTH);
+        add(file, layer, "attn_qkv.weight", type, q + 2 * kv, w.width);
+        add(file, layer, "ffn_up.weight", type, (uint64_t)2 * w.ffn, w.width);
         return;
     }
-    add(file, layer, "attn_q.weight", type, q, WIDTH);
-    add(file, layer, "attn_k.weight", type, kv, WIDTH);
-    add(file, layer, "attn_v.weight", type, kv, WIDTH);
-    add(file, layer, "ffn_gate.weight", type, FFN, WIDTH);
-    add(file, layer, "ffn_up.weight", type, FFN, WIDTH);
+    add(file, layer, "attn_q.weight", type, q, w.width);
+    add(file, layer, "attn_k.weight", type, kv, w.width);
+    add(file, layer, "attn_v.weight", type, kv, w.width);
+    add(file, layer, "ffn_gate.weight", type, w.ffn, w.width);
+    add(file, layer, "ffn_up.weight", type, w.ffn, w.width);
     if (gemma3 || strcmp(architecture, "qwen3") == 0) {
-        add(file, layer, "attn_q_norm.weight", TENSOR_F32, 0, HEAD);
-        add(file, layer, "attn_k_norm.weight", TENSOR_F32, 0, HEAD);
+        add(file, layer, "attn_q_norm.weight", TENSOR_F32, 0, w.head);
+        add(file, layer, "attn_k_norm.weight", TENSOR_F32, 0, w.head);
     }
     if (gemma3) {
-        add(file, layer, "post_attention_norm.weight", TENSOR_F32, 0, WIDTH);
-        add(file, layer, "post_ffw_norm.weight", TENSOR_F32, 0, WIDTH);
+        add(file, layer, "post_attention_norm.weight", TENSOR_F32, 0, w.width);
+        add(file, layer, "post_ffw_norm.weight", TENSOR_F32, 0, w.width);
     }
     if (strcmp(architecture, "qwen2") == 0) {
         add(file, layer, "attn_q.bias", TENSOR_F32, 0, q);
@@ -328,29 +342,30 @@ void tiny_model(struct tiny_file *file, const char *architecture, uint32_t type)
 {
     const bool gemma3 = strcmp(architecture, "gemma3") == 0;
     const uint32_t n_layers = gemma3 ? 7 : 2;
+    const struct widths w = widths_for(type);
     *file = (struct tiny_file){.n_values = 0};
     tiny_put_text(file, "general.architecture", architecture);
     tiny_put_text(file, "general.name", "Tiny");
     put_number(file, architecture, "block_count", n_layers);
     put_number(file, architecture, "context_length", 256);
-    put_number(file, architecture, "embedding_length", WIDTH);
-    put_number(file, architecture, "feed_forward_length", FFN);
+    put_number(file, architecture, "embedding_length", w.width);
+    put_number(file, architecture, "feed_forward_length", w.ffn);
     put_number(file, architecture, "attention.head_count", N_HEADS);
     put_number(file, architecture, "attention.head_count_kv", N_KV_HEADS);
     put_float(file, architecture, "attention.layer_norm_rms_epsilon", 1e-5f);
     put_float(file, architecture, "rope.freq_base", 20000.0f);
-    put_number(file, architecture, "rope.dimension_count", HEAD);
+    put_number(file, architecture, "rope.dimension_count", w.head);
     if (gemma3) {
         put_number(file, architecture, "attention.sliding_window", 8);
-        put_number(file, architecture, "attention.key_length", HEAD);
-        put_number(file, architecture, "attention.value_length", HEAD);
+        put_number(file, architecture, "attention.key_length", w.head);
+        put_number(file, architecture, "attention.value_length", w.head);
     }
-    tiny_add_tensor(file, "token_embd.weight", type, VOCABULARY, WIDTH);
+    tiny_add_tensor(file, "token_embd.weight", type, VOCABULARY, w.width);
     for (uint32_t layer = 0; layer < n_layers; layer++) {
         add_layer(file, layer, architecture, type);
     }
-    tiny_add_tensor(file, "output_norm.weight", TENSOR_F32, 0, WIDTH);
+    tiny_add_tensor(file, "output_norm.weight", TENSOR_F32, 0, w.width);
     if (!gemma3) {
-        tiny_add_tensor(file, "output.weight", type, VOCABULARY, WIDTH);
+        tiny_add_tensor(file, "output.weight", type, VOCABULARY, w.width);
     }
 }

@@ -56,7 +56,8 @@ void tiny_drop_tensor(struct tiny_file *file, const char *name);
 
 /* A model of `architecture` ("llama", "gemma3", "qwen2", "qwen3", "phi3") that opens: 64 columns, 4
  * heads of 16 with 2 KV heads, 96 FFN columns, 80 tokens, untied output but for gemma3; 7 layers of
- * gemma3 and 2 of the others.  type: of its matrices (a type whose blocks divide 32, or F32). */
+ * gemma3 and 2 of the others.  type: of its matrices; one with blocks of 256 gets 256 columns,
+ * heads of 64 and 512 FFN columns. */
 void tiny_model(struct tiny_file *file, const char *architecture, uint32_t type);
 
 /* The file's bytes into an empty buffer; offsets and sizes follow from what the tensors say, as far
