@@ -1,0 +1,108 @@
+#include "backend/cpu/model.h"
+#include "base/alloc.h"
+#include "base/checked.h"
+
+#include <string.h>
+
+_Static_assert(KV_PAGE_TOKENS == PAGE_TOKENS, "kernels and batches cut pages alike");
+
+#define HALF_BYTES 2u
+
+static size_t keys_bytes(const struct plan_kv *kv)
+{
+    return (size_t)kv->head_columns * KV_PAGE_TOKENS * HALF_BYTES;
+}
+
+static size_t head_bytes(const struct plan_kv *kv)
+{
+    return keys_bytes(kv) +
+           (size_t)kv_value_columns(kv->head_columns) * KV_PAGE_TOKENS * HALF_BYTES;
+}
+
+uint64_t backend_page_bytes(const struct plan_kv *kv, enum kv_type type)
+{
+    (void)type; /* F16 is what there is; prepare refuses the others */
+    return (uint64_t)kv->n_layers * kv->n_kv_heads * head_bytes(kv);
+}
+
+realm_status kv_store_init(struct kv_store *store,
+                           const struct plan_kv *kv,
+                           uint32_t n_pages,
+                           struct realm_error *error)
+{
+    *store = (struct kv_store){
+        .head_bytes = head_bytes(kv),
+        .values_offset = keys_bytes(kv),
+        .n_pages = n_pages,
+        .n_layers = kv->n_layers,
+        .n_kv_heads = kv->n_kv_heads,
+        .head_columns = kv->head_columns,
+    };
+    size_t n_bytes;
+    if (!checked_mul_size(store->head_bytes, kv->n_kv_heads, &store->page_bytes) ||
+        !checked_mul_size(store->page_bytes, n_pages, &store->layer_bytes) ||
+        !checked_mul_size(store->layer_bytes, kv->n_layers, &n_bytes) ||
+        !checked_add_size(n_bytes, PACK_SLACK_BYTES, &n_bytes)) {
+        return realm_error_set(error,
+                               REALM_OUT_OF_MEMORY,
+                               "%u KV pages of %llu bytes are more than memory can hold",
+                               n_pages,
+                               (unsigned long long)backend_page_bytes(kv, KV_F16));
+    }
+    store->bytes = alloc_pages(ALLOC_KV, n_bytes);
+    if (store->bytes == NULL) {
+        return realm_error_out_of_memory(error, n_bytes, "the KV pages");
+    }
+    store->n_bytes = n_bytes;
+    return REALM_OK;
+}
+
+void kv_store_deinit(struct kv_store *store)
+{
+    if (store->bytes != NULL) {
+        alloc_pages_free(ALLOC_KV, store->bytes, store->n_bytes);
+        store->bytes = NULL;
+    }
+}
+
+/* Whole pages: the slots past n_tokens are written before they are seen.  A member does all copies
+ * of a layer in order, so that a page may be copied on. */
+void kv_store_copy_pages(const struct kv_store *store,
+                         const struct batch *batch,
+                         struct pool_counter *counter)
+{
+    uint32_t layer;
+    uint32_t end;
+    while (pool_next(counter, store->n_layers, 1, &layer, &end)) {
+        uint8_t *const pages = store->bytes + layer * store->layer_bytes;
+        for (uint32_t i = 0; i < batch->n_copies; i++) {
+            const struct page_copy *const copy = &batch->copies[i];
+            if (copy->from != copy->to) {
+                memcpy(pages + copy->to * store->page_bytes,
+                       pages + copy->from * store->page_bytes,
+                       store->page_bytes);
+            }
+        }
+    }
+}
+
+void row_kv_write(const struct row_work *work, const struct row_op *op)
+{
+    const struct cpu_model *const model = work->model;
+    const struct kv_store *const store = &model->kv;
+    const struct row_info info = model->step.rows[work->row];
+    const page_id page =
+        model->step.batch->sequences[info.sequence].pages[info.position / PAGE_TOKENS];
+    const uint32_t layer = op->op->attributes.attention.layer;
+    const float *const key = row_address(work, op->a);
+    const float *const value = row_address(work, op->b);
+    for (uint32_t head = 0; head < store->n_kv_heads; head++) {
+        uint8_t *const bytes = kv_store_head(store, layer, head) + page * store->page_bytes;
+        model->backend->kernels.kv_write(key + (size_t)head * store->head_columns,
+                                         value + (size_t)head * store->head_columns,
+                                         store->head_columns,
+                                         info.position % PAGE_TOKENS,
+                                         bytes,
+                                         bytes + store->values_offset);
+    }
+}

@@ -1,0 +1,203 @@
+/* The CPU's side of a backend and of a prepared model.  Owner: whoever created them; a model is
+ * used by one step at a time. */
+#ifndef REALM_BACKEND_CPU_MODEL_H
+#define REALM_BACKEND_CPU_MODEL_H
+
+#include "backend/cpu/program.h"
+#include "backend/machine.h"
+#include "base/pool.h"
+
+struct cpu_backend {
+    struct backend base;
+    struct pool *pool;
+    struct cpu_kernels kernels;
+};
+
+/* A weight as the kernels want it; a tensor may be both (never is, in the models we know). */
+struct cpu_weight {
+    uint8_t *tiles; /* NULL: not used as a matrix */
+    size_t tile_bytes;
+    uint32_t n_tiles;
+    enum tile_layout layout;
+    float *vector;       /* NULL: not used as a vector */
+    size_t tiles_offset; /* in the weight memory */
+    size_t vector_offset;
+};
+
+/* KV storage: [layer][page][KV head] { keys, values } as kernels.h draws them. */
+struct kv_store {
+    uint8_t *bytes;
+    size_t n_bytes; /* taken */
+    size_t layer_bytes;
+    size_t page_bytes; /* of one layer */
+    size_t head_bytes;
+    size_t values_offset;
+    uint32_t n_pages;
+    uint32_t n_layers;
+    uint32_t n_kv_heads;
+    uint32_t head_columns;
+};
+
+/* One member's own memory. */
+struct member_memory {
+    float *locals;  /* row memory of rows stages */
+    float *running; /* attention: merged values, [ATTENTION_MAX_QUERIES][value columns] */
+    float *partial; /* attention: one segment's */
+    struct attention_query *queries;
+};
+
+/* What a row of this step is. */
+struct row_info {
+    uint32_t sequence;
+    uint32_t position;
+};
+
+/* One step's derived numbers; arrays sized at prepare. */
+struct step {
+    const struct batch *batch;
+    struct row_info *rows;           /* [max_rows] */
+    uint32_t *first_attention_block; /* [max_rows + 1]: query blocks of the sequences before */
+    struct pool_counter *counters;   /* one a stage, and one for page copies */
+    uint64_t stage_began_ns;
+};
+
+struct cpu_model {
+    struct backend_model base;
+    struct cpu_backend *backend;
+    const struct plan *plan;
+    struct program program;
+    struct cpu_weight *weights; /* by tensor */
+    uint32_t n_tokens;          /* smallest embedding table: ids are below it */
+    struct kv_store kv;
+    struct member_memory *members;
+    struct step step;
+    float *logits;
+    uint32_t max_rows;
+    uint32_t max_logits;
+    uint32_t attention_block_rows;
+    size_t local_bytes;              /* of one member's row memory */
+    struct backend_profile *profile; /* by operation of the plan */
+    bool profiling;
+    /* Memory taken whole. */
+    uint8_t *weight_memory;
+    size_t weight_memory_bytes;
+    uint8_t *scratch_memory;
+    size_t scratch_memory_bytes;
+    uint8_t *member_memory;
+    size_t member_memory_bytes;
+};
+
+/* prepare.c */
+realm_status cpu_prepare(struct backend *backend,
+                         const struct plan *plan,
+                         const struct weight_source *source,
+                         const struct backend_model_options *options,
+                         struct backend_model **out,
+                         struct realm_error *error);
+void cpu_model_destroy(struct backend_model *model);
+
+/* weights.c: reads, packs and keeps all weights of the plan. */
+REALM_MUST_CHECK realm_status cpu_weights_pack(struct cpu_model *model,
+                                               const struct weight_source *source,
+                                               const struct backend_model_options *options,
+                                               struct realm_error *error);
+
+/* kv_store.c */
+REALM_MUST_CHECK realm_status kv_store_init(struct kv_store *store,
+                                            const struct plan_kv *kv,
+                                            uint32_t n_pages,
+                                            struct realm_error *error);
+void kv_store_deinit(struct kv_store *store);
+/* Copies pages for the layers that this member draws; all members call it. */
+void kv_store_copy_pages(const struct kv_store *store,
+                         const struct batch *batch,
+                         struct pool_counter *counter);
+
+static inline uint8_t *kv_store_head(const struct kv_store *store, uint32_t layer, uint32_t head)
+{
+    return store->bytes + layer * store->layer_bytes + head * store->head_bytes;
+}
+
+/* batch_check.c: INVALID_ARGUMENT for a batch that breaks batch.h or the limits; fills step->rows.
+ */
+REALM_MUST_CHECK realm_status cpu_batch_check(struct cpu_model *model,
+                                              const struct batch *batch,
+                                              struct realm_error *error);
+
+/* run.c */
+realm_status
+cpu_submit(struct backend_model *model, const struct batch *batch, struct realm_error *error);
+
+/* --- stages: called by all members of the region -----------------------------------------------
+ */
+
+void cpu_run_rows(const struct cpu_model *model,
+                  const struct stage *stage,
+                  const struct pool_member *member,
+                  struct pool_counter *counter);
+void cpu_run_matmul(const struct cpu_model *model,
+                    const struct stage *stage,
+                    const struct pool_member *member,
+                    struct pool_counter *counter);
+void cpu_run_attention(const struct cpu_model *model,
+                       const struct stage *stage,
+                       const struct pool_member *member,
+                       struct pool_counter *counter);
+/* Token rows of a query block: as many as fill a kernel call with the heads of a group. */
+uint32_t cpu_attention_block_rows(const struct plan *plan);
+/* Cuts the step's attention into query blocks: fills first_attention_block. */
+void cpu_plan_attention(struct cpu_model *model, const struct batch *batch);
+
+/* What a stage reads and does in this step, for the profile. */
+void cpu_count_matmul(const struct cpu_model *model,
+                      const struct stage *stage,
+                      struct backend_profile *profile);
+void cpu_count_attention(const struct cpu_model *model,
+                         const struct stage *stage,
+                         struct backend_profile *profile);
+
+/* --- row operations ----------------------------------------------------------------------------
+ */
+
+/* One row (or some of its columns) on its way through a rows stage. */
+struct row_work {
+    const struct cpu_model *model;
+    float *locals;
+    uint32_t row;
+    uint32_t first_column; /* only for stages cut by columns */
+    uint32_t n_columns;    /* 0: all */
+};
+
+/* Row `row` of tensor `id`. */
+static inline float *row_address(const struct row_work *work, tensor_id id)
+{
+    const struct place *const place = &work->model->program.places[id];
+    if (place->local) {
+        return work->locals + place->local_offset;
+    }
+    return place->base + (size_t)work->row * place->stride;
+}
+
+static inline struct quantised_rows quantised_at(const struct quantised_buffer *q, uint32_t row)
+{
+    return (struct quantised_rows){
+        .values = q->rows.values + (size_t)row * q->columns,
+        .scales = q->rows.scales + (size_t)row * (q->columns / TILE_COLUMNS),
+        .sums = q->rows.sums + (size_t)row * (q->columns / (TILE_COLUMNS / 2)),
+        .columns = q->columns,
+    };
+}
+
+void row_rope_angles(const struct row_work *work, const struct row_op *op);
+void row_embed(const struct row_work *work, const struct row_op *op);
+void row_norm(const struct row_work *work, const struct row_op *op);
+void row_rope(const struct row_work *work, const struct row_op *op);
+void row_kv_write(const struct row_work *work, const struct row_op *op);
+void row_binary(const struct row_work *work, const struct row_op *op);
+void row_select(const struct row_work *work, const struct row_op *op);
+void row_quantise(const struct row_work *work, const struct row_op *op);
+
+/* Fills the radians of the tables and takes memory for their angles. */
+REALM_MUST_CHECK realm_status rope_tables_init(struct cpu_model *model, struct realm_error *error);
+
+#endif

@@ -1,0 +1,115 @@
+#include "backend/machine.h"
+
+#include <string.h>
+
+/* Best first: the one that a NULL name takes. */
+static const struct backend_machine *const machines[] = {
+    &backend_machine_cpu,
+};
+
+#define N_MACHINES (sizeof machines / sizeof machines[0])
+
+realm_status backend_create(const struct backend_options *options,
+                            struct backend **out,
+                            struct realm_error *error)
+{
+    *out = NULL;
+    for (size_t i = 0; i < N_MACHINES; i++) {
+        if (options->name == NULL || strcmp(options->name, machines[i]->name) == 0) {
+            return machines[i]->create(options, out, error);
+        }
+    }
+    return realm_error_set(error,
+                           REALM_UNSUPPORTED,
+                           "no backend \"%s\" in this build; there is: %s",
+                           options->name,
+                           backend_machine_cpu.name);
+}
+
+void backend_destroy(struct backend *backend)
+{
+    if (backend != NULL) {
+        backend->machine->destroy(backend);
+    }
+}
+
+const char *backend_name(const struct backend *backend)
+{
+    return backend->machine->name;
+}
+
+const char *backend_level(const struct backend *backend)
+{
+    return backend->machine->level(backend);
+}
+
+uint32_t backend_n_threads(const struct backend *backend)
+{
+    return backend->machine->n_threads(backend);
+}
+
+realm_status backend_measure_limits(struct backend *backend,
+                                    struct backend_limits *out,
+                                    struct realm_error *error)
+{
+    return backend->machine->measure_limits(backend, out, error);
+}
+
+realm_status backend_prepare(struct backend *backend,
+                             const struct plan *plan,
+                             const struct weight_source *source,
+                             const struct backend_model_options *options,
+                             struct backend_model **out,
+                             struct realm_error *error)
+{
+    *out = NULL;
+    return backend->machine->prepare(backend, plan, source, options, out, error);
+}
+
+void backend_model_destroy(struct backend_model *model)
+{
+    if (model != NULL) {
+        model->machine->model_destroy(model);
+    }
+}
+
+uint64_t backend_model_weight_bytes(const struct backend_model *model)
+{
+    return model->weight_bytes;
+}
+
+uint64_t backend_model_kv_bytes(const struct backend_model *model)
+{
+    return model->kv_bytes;
+}
+
+uint64_t backend_model_scratch_bytes(const struct backend_model *model)
+{
+    return model->scratch_bytes;
+}
+
+realm_status
+backend_submit(struct backend_model *model, const struct batch *batch, struct realm_error *error)
+{
+    return model->machine->submit(model, batch, error);
+}
+
+realm_status backend_wait(struct backend_model *model, struct realm_error *error)
+{
+    return model->machine->wait(model, error);
+}
+
+float *backend_logits(struct backend_model *model, uint32_t i)
+{
+    return model->machine->logits(model, i);
+}
+
+void backend_profile_enable(struct backend_model *model, bool on)
+{
+    model->machine->profile_enable(model, on);
+}
+
+const struct backend_profile *backend_profile(const struct backend_model *model)
+{
+    return model->machine->profile(model);
+}
