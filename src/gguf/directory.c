@@ -308,6 +308,9 @@ realm_status gguf_tensors_read(struct gguf_tensors *tensors,
         REALM_TRY(read_entry(tensors, arena, cursor, &entry, &name, error));
         REALM_TRY(tensors_append(tensors, &entry, name, error));
     }
+    if (tensors->length == first) {
+        return REALM_OK;
+    }
     uint64_t start;
     struct bytes data = {.data = cursor->bytes.data, .length = 0};
     if (checked_align_up_u64(cursor->position, alignment, &start) &&

@@ -249,7 +249,9 @@ static void work_is_shared_without_gap_or_overlap(void **state)
         assert_int_equal(pool_create(team_sizes[i], &pool, NULL), REALM_OK);
         for (size_t c = 0; c < sizeof(counts) / sizeof(counts[0]); c++) {
             for (uint32_t grain = 1; grain <= 100; grain *= 7) {
-                struct shared_work work = {.n_items = counts[c], .grain = grain};
+                /* Not on the stack: gcc's checker of stale frames does not align those to 64. */
+                static struct shared_work work;
+                work = (struct shared_work){.n_items = counts[c], .grain = grain};
                 work.done = alloc_zeroed(ALLOC_TEST, counts[c], 1);
                 assert_non_null(work.done);
                 pool_run(pool, do_items, &work);
