@@ -1,6 +1,6 @@
-/* The kernels of the CPU backend: function types with their contract, and the table that holds the chosen
- * ones.  The scalar folder defines every result; an instruction-set folder may differ from it in the last
- * bits where the contract says "up to the order of a sum", and nowhere else.
+/* The kernels of the CPU backend: function types with their contract, and the table that holds the
+ * chosen ones.  The scalar folder defines every result; an instruction-set folder may differ from
+ * it in the last bits where the contract says "up to the order of a sum", and nowhere else.
  *
  * Files in instruction-set folders include this header and intrinsics, nothing else. */
 #ifndef REALM_BACKEND_CPU_KERNELS_H
@@ -12,54 +12,58 @@
 
 /* --- packed weights ---------------------------------------------------------------------------
  *
- * A weight of R x C is cut into tiles of TILE_ROWS rows, row-interleaved, one after the other; the last is
- * padded with zero rows.  Inside a tile, blocks of TILE_COLUMNS columns follow one another, so that a
- * kernel streams a tile from its first byte to its last.  One layout serves all instruction sets; the pictures
- * are in pack.h. */
+ * A weight of R x C is cut into tiles of TILE_ROWS rows, row-interleaved, one after the other; the
+ * last is padded with zero rows.  Inside a tile, blocks of TILE_COLUMNS columns follow one another,
+ * so that a kernel streams a tile from its first byte to its last.  One layout serves all
+ * instruction sets; the pictures are in pack.h. */
 #define TILE_ROWS    16u
 #define TILE_COLUMNS 32u
 
-/* Reads past the end of packed weights, quantised rows and activations up to this are allowed: every
- * buffer given to a kernel has it behind. */
+/* Reads past the end of packed weights, quantised rows and activations up to this are allowed:
+ * every buffer given to a kernel has it behind. */
 #define PACK_SLACK_BYTES 64u
 
 /* What the tiles hold; several tensor types may share one. */
 enum tile_layout {
-    TILE_Q4_0,  /* 4 bits, scale                       (Q4_0) */
-    TILE_Q4_1,  /* 4 bits, scale, min                  (Q4_1) */
-    TILE_Q5_0,  /* 5 bits, scale                       (Q5_0) */
-    TILE_Q5_1,  /* 5 bits, scale, min                  (Q5_1) */
-    TILE_Q8_0,  /* 8 bits, scale                       (Q8_0, Q8_1) */
-    TILE_Q2_K,  /* 2 bits, 16-column scale and min under 256-column ones */
-    TILE_Q3_K,  /* 3 bits, 16-column scale under a 256-column one */
-    TILE_Q4_K,  /* 4 bits, 32-column scale and min under 256-column ones */
-    TILE_Q5_K,  /* 5 bits, the same */
-    TILE_Q6_K,  /* 6 bits, 16-column scale under a 256-column one */
-    TILE_Q8_K,  /* 8 bits, 256-column scale, F32 */
-    TILE_F16,   /* pairs of columns: [C/2][16 rows][2] */
-    TILE_BF16,  /* the same */
-    TILE_F32,   /* [C][16 rows] */
+    TILE_Q4_0, /* 4 bits, scale                       (Q4_0) */
+    TILE_Q4_1, /* 4 bits, scale, min                  (Q4_1) */
+    TILE_Q5_0, /* 5 bits, scale                       (Q5_0) */
+    TILE_Q5_1, /* 5 bits, scale, min                  (Q5_1) */
+    TILE_Q8_0, /* 8 bits, scale                       (Q8_0, Q8_1) */
+    TILE_Q2_K, /* 2 bits, 16-column scale and min under 256-column ones */
+    TILE_Q3_K, /* 3 bits, 16-column scale under a 256-column one */
+    TILE_Q4_K, /* 4 bits, 32-column scale and min under 256-column ones */
+    TILE_Q5_K, /* 5 bits, the same */
+    TILE_Q6_K, /* 6 bits, 16-column scale under a 256-column one */
+    TILE_Q8_K, /* 8 bits, 256-column scale, F32 */
+    TILE_F16,  /* pairs of columns: [C/2][16 rows][2]; an odd last column is paired with zeros */
+    TILE_BF16, /* the same */
+    TILE_F32,  /* [C][16 rows] */
     TILE_N_LAYOUTS
 };
 
-/* Activations quantised to 8 bits, shared by all weights that read them.  Row t, block b of 32 columns:
- *   scale = max |x| / 127 ; value = round to nearest even(x / scale) in [-127, 127]
- *   sums[2b], sums[2b+1] = sum of the 16 values of each half
- * columns is a multiple of 32. */
+/* Activations quantised to 8 bits, shared by all weights that read them.  Row t, block b of 32
+ * columns: scale = max |x| / 127 ; value = round to nearest even(x * (127 / max |x|)) in [-127,
+ * 127] sums[2b]      two int16: the sums of the 16 values of each half, the first half's in the low
+ * bits sums[2b + 1]  the bits of a float: scale * (float)(sum of the 32 values) A block whose max
+ * |x| is under QUANTISE_MIN is all zero, scale too.  In a block that holds NaN or an infinity the
+ * values are 0 and the scale is NaN, so that whatever reads it becomes NaN. columns is a multiple
+ * of 32. */
 struct quantised_rows {
-    int8_t *values;  /* [n_rows][columns] */
-    float *scales;   /* [n_rows][columns / 32] */
-    int32_t *sums;   /* [n_rows][columns / 16] */
+    int8_t *values; /* [n_rows][columns] */
+    float *scales;  /* [n_rows][columns / 32] */
+    int32_t *sums;  /* [n_rows][columns / 16] */
     uint32_t columns;
 };
+#define QUANTISE_MIN 0x1p-100f
 
-/* One call of a matmul kernel: tiles [first_tile, first_tile + n_tiles) of one weight against n_rows
- * token rows.
- *   out[t * out_stride + r] = dot(weight row r, x row t)  (+ bias[r])  (+ residual[t * residual_stride + r])
- * r counts from the weight's row 0; rows >= n_weight_rows are not written. */
+/* One call of a matmul kernel: tiles [first_tile, first_tile + n_tiles) of one weight against
+ * n_rows token rows. out[t * out_stride + r] = dot(weight row r, x row t)  (+ bias[r])  (+
+ * residual[t * residual_stride + r]) r counts from the weight's row 0; rows >= n_weight_rows are
+ * not written. */
 struct matmul_call {
-    const uint8_t *tiles;      /* of the whole weight */
-    size_t tile_bytes;         /* one tile's */
+    const uint8_t *tiles; /* of the whole weight */
+    size_t tile_bytes;    /* one tile's */
     uint32_t n_weight_rows;
     uint32_t columns;
     uint32_t first_tile;
@@ -74,20 +78,28 @@ struct matmul_call {
     const float *residual; /* or NULL; may be out */
     size_t residual_stride;
 };
-/* For given weights and x row, the result is bit-equal for every n_rows, tile range and neighbour. */
+/* For given weights and x row, the result is bit-equal for every n_rows, tile range and neighbour,
+ * and on every level: dots inside a block are exact integers, and floats are combined in one order,
+ *   integer layouts   block by block: sum = fma(scale of weights * scale of x, (float)dot, sum),
+ * then for those with a min: sum = fma(min, scaled sum of x, sum) float layouts     two chains of
+ * fma, even columns and odd ones, added at the end after that        + bias, then + residual One
+ * exception: level avx512bf16 rounds x to BF16 (nearest even) for TILE_BF16 weights, and sums pairs
+ * of products at a time (its results are bit-equal among themselves). */
 typedef void (*matmul_function)(const struct matmul_call *call);
 
 /* --- the others ------------------------------------------------------------------------------- */
 
-/* Quantises one row of n columns (multiple of 32) to row 0 of `out`.  Bit-equal on all levels. */
+/* Quantises one row of n columns (multiple of 32) to row 0 of `out` (out->columns is not read).
+ * Bit-equal on all levels. */
 typedef void (*quantise_function)(const float *x, uint32_t n, const struct quantised_rows *out);
 
-/* out[c] = x[c] * (1 / sqrt(mean(x^2) + epsilon)) * weight[c]; out may be x.  Up to the order of a sum. */
+/* out[c] = x[c] * (1 / sqrt(mean(x^2) + epsilon)) * weight[c]; out may be x.  Up to the order of a
+ * sum. */
 typedef void (*rms_norm_function)(
     const float *x, const float *weight, uint32_t n, float epsilon, float *out);
 
-/* out = silu(gate) * up, gelu_tanh(gate) * up; a + b.  out may be an input. exp and tanh within 4 ulp of
- * scalar's polynomial, which all levels share. */
+/* out = silu(gate) * up, gelu_tanh(gate) * up; a + b.  out may be an input. exp and tanh within 4
+ * ulp of scalar's polynomial, which all levels share. */
 typedef void (*binary_function)(const float *a, const float *b, uint32_t n, float *out);
 
 /* Rotates one head in place: pairs (i, i + n_pairs) or (2i, 2i + 1) by cosines[i], sines[i]. */
@@ -107,9 +119,9 @@ typedef void (*rope_function)(
  *   sum     = sum of e^(score - max)
  *   values  = sum of e^(score - max) * value p, in order of p
  * The driver merges segments in order (online softmax: Milakov & Gimelshein 2018; Dao et al. 2022).
- * Since the cuts are fixed, the result of a query is bit-equal whatever the other queries of the call
- * are, and however segments are shared out.  Positions that are not seen are never used, whatever
- * their slots hold. */
+ * Since the cuts are fixed, the result of a query is bit-equal whatever the other queries of the
+ * call are, and however segments are shared out.  Positions that are not seen are never used,
+ * whatever their slots hold. */
 #define KV_PAGE_TOKENS           16u /* = PAGE_TOKENS of plan/batch.h */
 #define ATTENTION_SEGMENT_TOKENS 256u
 #define ATTENTION_MAX_QUERIES    64u
@@ -130,10 +142,10 @@ struct attention_query {
 };
 
 struct attention_call {
-    const uint8_t *kv;     /* page 0 of this layer and KV head */
-    size_t page_stride;    /* bytes from one page to the next */
-    size_t values_offset;  /* from a page's keys to its values */
-    const uint32_t *pages; /* of the segment: pages[0] holds its first position */
+    const uint8_t *kv;       /* page 0 of this layer and KV head */
+    size_t page_stride;      /* bytes from one page to the next */
+    size_t values_offset;    /* from a page's keys to its values */
+    const uint32_t *pages;   /* of the segment: pages[0] holds its first position */
     uint32_t first_position; /* the segment's */
     uint32_t head_columns;
     float scale;
@@ -142,8 +154,8 @@ struct attention_call {
 };
 typedef void (*attention_function)(const struct attention_call *call);
 
-/* Writes one token's key and value of one KV head into slot `slot` of its page.  Magnitudes over the
- * largest F16 (infinities too) become the largest F16; NaN stays. */
+/* Writes one token's key and value of one KV head into slot `slot` of its page.  Magnitudes over
+ * the largest F16 (infinities too) become the largest F16; NaN stays. */
 typedef void (*kv_write_function)(const float *key,
                                   const float *value,
                                   uint32_t head_columns,
@@ -165,8 +177,8 @@ struct cpu_kernels {
     kv_write_function kv_write;
 };
 
-/* Each level's folder overrides the entries it has (in <folder>/table.c): first the matmul family, then the
- * others.  Called in order of level by select.c only. */
+/* Each level's folder overrides the entries it has (in <folder>/table.c): first the matmul family,
+ * then the others.  Called in order of level by select.c only. */
 void cpu_kernels_scalar_matmul(struct cpu_kernels *kernels);
 void cpu_kernels_scalar_vector(struct cpu_kernels *kernels);
 void cpu_kernels_avx2_matmul(struct cpu_kernels *kernels);
