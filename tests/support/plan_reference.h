@@ -1,5 +1,6 @@
-/* A plan run the slow way, for comparison with backends: straight from the words of plan/op.h, in double,
- * one sequence, no pages, no fusion.  Weights are dequantised whole, so tiny models only. */
+/* A plan run the slow way, for comparison with backends: straight from the words of plan/op.h, in
+ * double, one sequence, no pages, no fusion.  Weights are dequantised whole, so tiny models only.
+ */
 #ifndef REALM_TESTS_SUPPORT_PLAN_REFERENCE_H
 #define REALM_TESTS_SUPPORT_PLAN_REFERENCE_H
 
