@@ -36,8 +36,8 @@ struct hparams {
     float embed_scale;     /* 1 normally */
     float attention_scale; /* usually 1 / sqrt(head_columns) */
     uint32_t window;       /* sliding window in tokens; 0: none */
-    uint32_t
-        global_interval; /* with a window: each so-manieth layer has none; 0: all layers have it */
+    /* With a window: every n-th layer has none; 0: all layers have it. */
+    uint32_t global_interval;
 
     uint32_t rope_columns; /* of a head that rotate; even */
     float rope_base;
@@ -54,10 +54,15 @@ struct hparams {
 
 /* Opens a GGUF file (the first part of a split one): reads the hyper-parameters, finds each tensor
  * of the architecture and checks its shape and type, builds and checks the plan.  Reads no weights;
- * takes a few milliseconds. path: copied.  options: NULL means default.  *out: the caller's on
- * success, NULL on error. NOT_FOUND, IO: the file. INVALID_FORMAT names the key or tensor, the bad
- * value and what is allowed. UNSUPPORTED: architecture (the known ones are listed), tensor type, or
- * a feature, naming its key. OUT_OF_MEMORY.  Any thread. */
+ * takes a few milliseconds.
+ *
+ * path: copied.  options: NULL means default.
+ * *out: the caller's on success, NULL on error.
+ *
+ * NOT_FOUND, IO: the file.  INVALID_FORMAT names the key or tensor, the bad value and what is
+ * allowed.  UNSUPPORTED: the architecture (the known ones are listed), a tensor's type, or a
+ * feature, naming its key.  OUT_OF_MEMORY.
+ * Any thread. */
 REALM_MUST_CHECK realm_status model_open(const char *path,
                                          const struct model_options *options,
                                          struct model **out,
