@@ -240,6 +240,9 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_work_is_told_apart() {
-        assert!(matches!(run(&LIMITS, || panic!("as the test wants")), Err::<(), _>(Ended::Panicked)));
+        assert!(matches!(
+            run(&LIMITS, || panic!("as the test wants")),
+            Err::<(), _>(Ended::Panicked)
+        ));
     }
 }

@@ -12,10 +12,10 @@ const MAX_DEPTH: usize = 128;
 pub fn tojson(
     state: &State,
     value: &Value,
-    ensure_ascii: Option<bool>,
+    ensure_ascii: Option<Value>,
     kwargs: Kwargs,
 ) -> Result<String, Error> {
-    let ascii: Option<bool> = kwargs.get("ensure_ascii")?;
+    let ascii: Option<Value> = kwargs.get("ensure_ascii")?;
     let indent: Option<Value> = kwargs.get("indent")?;
     let separators: Option<Value> = kwargs.get("separators")?;
     let sort_keys: Option<bool> = kwargs.get("sort_keys")?;
@@ -30,7 +30,7 @@ pub fn tojson(
     let mut writer = Writer {
         out: String::new(),
         meter: Meter::new(state),
-        ascii: ascii.or(ensure_ascii).unwrap_or(false),
+        ascii: ascii.or(ensure_ascii).is_some_and(|a| a.is_true()),
         sort_keys: sort_keys.unwrap_or(false),
         indent,
         item_separator: item,

@@ -42,8 +42,7 @@ pub fn call(state: &mut State, value: &Value, name: &str, args: &[Value]) -> Res
             Meter::new(state).bytes(text.len())?; // most methods look at every byte
             string_method(state, text, name, args)?
         }
-        None if value.kind() == ValueKind::Seq && name == "index" => Some(list_index(value, args)?),
-        None => None,
+        None => container_method(value, name, args)?,
     };
     match own {
         Some(result) => Ok(result),
@@ -155,7 +154,11 @@ fn split_at_space(
     let mut parts = Vec::new();
     let mut rest = text;
     loop {
-        rest = if from_end { rest.trim_end_matches(is_space) } else { rest.trim_start_matches(is_space) };
+        rest = if from_end {
+            rest.trim_end_matches(is_space)
+        } else {
+            rest.trim_start_matches(is_space)
+        };
         if rest.is_empty() {
             break;
         }
@@ -177,7 +180,8 @@ fn split_at_space(
 
 fn split_lines(state: &State, text: &str, args: &[Value]) -> Result<Value, Error> {
     const ENDS: &[char] = &[
-        '\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}', '\u{2029}',
+        '\n', '\r', '\u{b}', '\u{c}', '\u{1c}', '\u{1d}', '\u{1e}', '\u{85}', '\u{2028}',
+        '\u{2029}',
     ];
     let (keep, kwargs): (Option<bool>, Kwargs) = from_args(args)?;
     let named: Option<bool> = kwargs.get("keepends")?;
@@ -238,6 +242,15 @@ fn join(state: &State, separator: &str, args: &[Value]) -> Result<Value, Error> 
         out.push_str(text);
     }
     Ok(Value::from(out))
+}
+
+fn container_method(value: &Value, name: &str, args: &[Value]) -> Result<Option<Value>, Error> {
+    match (value.kind(), name) {
+        (ValueKind::Seq, "index") => list_index(value, args).map(Some),
+        // Nothing changes a value here, so that it is its own copy.
+        (ValueKind::Seq | ValueKind::Map, "copy") => from_args(args).map(|()| Some(value.clone())),
+        _ => Ok(None),
+    }
 }
 
 fn list_index(list: &Value, args: &[Value]) -> Result<Value, Error> {

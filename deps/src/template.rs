@@ -6,7 +6,7 @@ use crate::python_method::{self, trim};
 use crate::python_time;
 use crate::source::{prepare, MAX_SOURCE_BYTES};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::ValueKind;
+use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, State, Value};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -148,34 +148,90 @@ fn compile(source: &[u8]) -> Result<Environment<'static>, Failure> {
         .map_err(|e| Failure::Syntax(format!("the template is not UTF-8: {e}")))?;
     let mut environment = new_environment().map_err(|e| Failure::Syntax(describe(&e)))?;
     let source = prepare(source, environment.syntax()).map_err(Failure::Syntax)?;
-    environment
-        .add_template_owned(NAME, source)
-        .map_err(|e| Failure::Syntax(describe(&e)))?;
+    environment.add_template_owned(NAME, source).map_err(|e| Failure::Syntax(describe(&e)))?;
     Ok(environment)
 }
 
 fn new_environment() -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
-    environment
-        .set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_recursion_limit(MAX_RECURSION);
     environment.set_unknown_method_callback(python_method::call);
-    environment.set_formatter(|out, state, value| {
-        if value.kind() == ValueKind::Number && !value.is_integer() {
-            if let Ok(float) = f64::try_from(value.clone()) {
-                return out.write_str(&float_repr(float)).map_err(Error::from);
-            }
-        }
-        minijinja::escape_formatter(out, state, value)
+    environment.set_formatter(|out, state, value| match as_float(value) {
+        Some(float) => out.write_str(&float_repr(float)).map_err(Error::from),
+        None => minijinja::escape_formatter(out, state, value),
     });
     environment.add_filter("tojson", tojson);
     environment.add_filter("trim", |text: Cow<'_, str>, chars: Option<Cow<'_, str>>| {
         trim(&text, chars.as_deref(), true, true)
     });
+    environment.add_filter("default", default);
+    environment.add_filter("d", default);
+    environment.add_filter("float", float);
+    environment.add_filter("string", |value: &Value| text_of(value));
+    environment.add_test("iterable", |value: &Value| is_iterable(value));
+    environment.add_test("sequence", |value: &Value| is_iterable(value));
+    environment.add_function("cycler", minijinja_contrib::globals::cycler);
+    environment.add_function("joiner", minijinja_contrib::globals::joiner);
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", strftime_now);
     Ok(environment)
+}
+
+fn as_float(value: &Value) -> Option<f64> {
+    if value.kind() != ValueKind::Number || value.is_integer() {
+        return None;
+    }
+    f64::try_from(value.clone()).ok()
+}
+
+/// str(value)
+fn text_of(value: &Value) -> Value {
+    match as_float(value) {
+        Some(float) => Value::from(float_repr(float)),
+        None if value.kind() == ValueKind::String => value.clone(),
+        None => Value::from(value.to_string()),
+    }
+}
+
+/// `x | default(y)` for undefined values, with `true` or `boolean=true` for all that are false.
+fn default(
+    value: &Value,
+    other: Option<Value>,
+    boolean: Option<Value>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
+    let named_other: Option<Value> = kwargs.get("default_value")?;
+    let named_boolean: Option<Value> = kwargs.get("boolean")?;
+    kwargs.assert_all_used()?;
+    let any_false = boolean.or(named_boolean).is_some_and(|b| b.is_true());
+    if value.is_undefined() || (any_false && !value.is_true()) {
+        return Ok(other.or(named_other).unwrap_or_else(|| Value::from("")));
+    }
+    Ok(value.clone())
+}
+
+/// `x | float(default)`: what is no number becomes the default.
+fn float(value: &Value, default: Option<f64>) -> f64 {
+    let parsed = match value.as_str() {
+        Some(text) => text.trim().parse().ok(),
+        None if value.kind() == ValueKind::Bool => Some(f64::from(u8::from(value.is_true()))),
+        None => f64::try_from(value.clone()).ok(),
+    };
+    parsed.or(default).unwrap_or(0.0)
+}
+
+/// Jinja2's tests `iterable` and `sequence`: text and undefined values are both, None is neither.
+fn is_iterable(value: &Value) -> bool {
+    matches!(
+        value.kind(),
+        ValueKind::Undefined
+            | ValueKind::String
+            | ValueKind::Seq
+            | ValueKind::Map
+            | ValueKind::Iterable
+    )
 }
 
 fn raise_exception(message: String) -> Result<Value, Error> {
