@@ -219,10 +219,10 @@ realm_status file_read(
                                  path,
                                  size,
                                  max_bytes);
-    } else if ((text = alloc_bytes(ALLOC_BASE, size + 1)) == NULL) {
-        status = realm_error_out_of_memory(error, size + 1, path);
     } else {
-        status = read_all(descriptor, text, size, n_bytes, path, error);
+        text = alloc_bytes(ALLOC_BASE, size + 1);
+        status = text != NULL ? read_all(descriptor, text, size, n_bytes, path, error)
+                              : realm_error_out_of_memory(error, size + 1, path);
     }
     (void)close(descriptor);
     if (status != REALM_OK) {

@@ -44,7 +44,10 @@ json_text_next(const uint8_t *text, size_t n_bytes, size_t *n_read, char out[JSO
         return 2;
     }
     if (code_point < 0x20 || code_point == 0x7F) {
-        memcpy(out, "\\u00", 4);
+        out[0] = '\\';
+        out[1] = 'u';
+        out[2] = '0';
+        out[3] = '0';
         out[4] = digits[code_point >> 4];
         out[5] = digits[code_point & 15];
         return 6;

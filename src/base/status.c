@@ -27,13 +27,14 @@
     X(REALM_GUEST_TRAPPED, "guest_trapped")                                                        \
     X(REALM_INTERNAL, "internal")
 
-#define STATUS_NAME(status, name) [status] = name,
-#define STATUS_ONE(status, name)  +1
+#define STATUS_NAME(status, name) [status] = (name),
+#define STATUS_ROW(status, name)  ROW_OF_##status,
 
 static const char *const status_names[] = {STATUS_TABLE(STATUS_NAME)};
 
 /* As many rows as codes, and the last row is the last code: no hole can be left. */
-_Static_assert(0 STATUS_TABLE(STATUS_ONE) == REALM_N_STATUSES, "a status has no name");
+enum status_row { STATUS_TABLE(STATUS_ROW) N_STATUS_ROWS };
+_Static_assert(N_STATUS_ROWS == REALM_N_STATUSES, "a status has no name");
 _Static_assert(sizeof(status_names) / sizeof(status_names[0]) == REALM_N_STATUSES,
                "the statuses are not numbered without holes");
 _Static_assert(REALM_INTERNAL == REALM_N_STATUSES - 1, "REALM_N_STATUSES is not up to date");

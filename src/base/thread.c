@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -170,13 +171,13 @@ static uint32_t cores_of_quota(void)
     if (file == NULL) {
         return 0;
     }
-    char line[CPU_MAX_BYTES];
-    unsigned long long quota = 0;
-    unsigned long long period = 0;
-    const bool limited = fgets(line, sizeof(line), file) != NULL &&
-                         sscanf(line, "%llu %llu", &quota, &period) == 2 && period > 0;
+    char line[CPU_MAX_BYTES] = "";
+    const bool read = fgets(line, sizeof(line), file) != NULL;
     (void)fclose(file);
-    if (!limited) {
+    char *end = line;
+    const unsigned long long quota = strtoull(line, &end, 10); /* "max" gives 0 */
+    const unsigned long long period = strtoull(end, NULL, 10);
+    if (!read || quota == 0 || period == 0) {
         return 0;
     }
     const unsigned long long cores = quota / period + (quota % period != 0);

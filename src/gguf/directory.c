@@ -84,34 +84,30 @@ realm_status gguf_tensor_bytes(const char *name,
     return REALM_OK;
 }
 
-/* The name, copied with a zero behind it; refused when another tensor has it. */
-static realm_status read_name(const struct gguf_tensors *tensors,
-                              struct arena *arena,
+/* The name, copied with a zero behind it. */
+static realm_status read_name(struct arena *arena,
                               struct byte_cursor *cursor,
-                              struct bytes *name,
+                              size_t index,
                               const char **copy,
                               struct realm_error *error)
 {
     char number[32];
-    (void)snprintf(number, sizeof(number), "number %zu", tensors->length);
-    REALM_TRY(gguf_read_string(cursor, "name of tensor", number, name, error));
-    const char *flaw = gguf_name_flaw(*name, GGUF_MAX_NAME_BYTES);
+    struct bytes name = {0};
+    (void)snprintf(number, sizeof(number), "number %zu", index);
+    REALM_TRY(gguf_read_string(cursor, "name of tensor", number, &name, error));
+    const char *flaw = gguf_name_flaw(name, GGUF_MAX_NAME_BYTES);
     if (flaw != NULL) {
         return realm_error_set(error,
                                REALM_INVALID_FORMAT,
                                "tensor %s \"%s\" (%zu bytes): %s",
                                number,
-                               gguf_show(*name).text,
-                               name->length,
+                               gguf_show(name).text,
+                               name.length,
                                flaw);
     }
-    if (map_get(tensors->by_name, name->data, name->length) != NULL) {
-        return realm_error_set(
-            error, REALM_INVALID_FORMAT, "tensor %s: appears twice", gguf_show(*name).text);
-    }
-    *copy = arena_string(arena, (const char *)name->data, name->length);
+    *copy = arena_string(arena, (const char *)name.data, name.length);
     return *copy != NULL ? REALM_OK
-                         : realm_error_out_of_memory(error, name->length + 1, "a tensor's name");
+                         : realm_error_out_of_memory(error, name.length + 1, "a tensor's name");
 }
 
 static realm_status
@@ -140,15 +136,14 @@ read_shape(struct gguf_tensor *tensor, struct byte_cursor *cursor, struct realm_
     return REALM_OK;
 }
 
-static realm_status read_entry(const struct gguf_tensors *tensors,
-                               struct arena *arena,
+static realm_status read_entry(struct arena *arena,
                                struct byte_cursor *cursor,
+                               size_t index,
                                struct gguf_entry *entry,
-                               struct bytes *name,
                                struct realm_error *error)
 {
     struct gguf_tensor *tensor = &entry->tensor;
-    REALM_TRY(read_name(tensors, arena, cursor, name, &tensor->name, error));
+    REALM_TRY(read_name(arena, cursor, index, &tensor->name, error));
     REALM_TRY(read_shape(tensor, cursor, error));
     const struct gguf_shown shown = gguf_show_text(tensor->name);
     uint32_t type;
@@ -159,7 +154,7 @@ static realm_status read_entry(const struct gguf_tensors *tensors,
                                shown.text);
     }
     tensor->type = (enum tensor_type)type;
-    uint64_t n_bytes;
+    uint64_t n_bytes = 0;
     REALM_TRY(gguf_tensor_bytes(shown.text,
                                 tensor->type,
                                 tensor->n_dims,
@@ -179,7 +174,6 @@ static realm_status read_entry(const struct gguf_tensors *tensors,
 
 static realm_status tensors_append(struct gguf_tensors *tensors,
                                    const struct gguf_entry *entry,
-                                   struct bytes name,
                                    struct realm_error *error)
 {
     if (tensors->length == tensors->capacity) {
@@ -192,12 +186,7 @@ static realm_status tensors_append(struct gguf_tensors *tensors,
         tensors->items = items;
         tensors->capacity = capacity;
     }
-    tensors->items[tensors->length] = *entry;
-    void *index = (void *)(uintptr_t)(tensors->length + 1);
-    if (!map_put(tensors->by_name, name.data, name.length, index)) {
-        return realm_error_out_of_memory(error, name.length, "the tensors of a model");
-    }
-    tensors->length++;
+    tensors->items[tensors->length++] = *entry;
     return REALM_OK;
 }
 
@@ -265,14 +254,17 @@ static bool in_order(const struct gguf_entry *entries, size_t n_entries)
 }
 
 static realm_status
-check_all_apart(const struct gguf_entry *entries, size_t n_entries, struct realm_error *error)
+check_in_order(const struct gguf_entry *entries, size_t n_entries, struct realm_error *error)
 {
-    if (in_order(entries, n_entries)) { /* as every known writer has them */
-        for (size_t i = 1; i < n_entries; i++) {
-            REALM_TRY(check_apart(&entries[i - 1], &entries[i], error));
-        }
-        return REALM_OK;
+    for (size_t i = 1; i < n_entries; i++) {
+        REALM_TRY(check_apart(&entries[i - 1], &entries[i], error));
     }
+    return REALM_OK;
+}
+
+static realm_status
+check_sorted(const struct gguf_entry *entries, size_t n_entries, struct realm_error *error)
+{
     const size_t n_bytes = n_entries * sizeof(const struct gguf_entry *);
     const struct gguf_entry **sorted = alloc_bytes(ALLOC_MODEL, n_bytes);
     if (sorted == NULL) {
@@ -299,14 +291,10 @@ realm_status gguf_tensors_read(struct gguf_tensors *tensors,
                                struct realm_error *error)
 {
     const size_t first = tensors->length;
-    if (tensors->by_name == NULL) {
-        REALM_TRY(map_create(ALLOC_MODEL, &tensors->by_name, error));
-    }
     for (uint64_t i = 0; i < n_tensors; i++) {
-        struct bytes name;
         struct gguf_entry entry = {.tensor.file = part};
-        REALM_TRY(read_entry(tensors, arena, cursor, &entry, &name, error));
-        REALM_TRY(tensors_append(tensors, &entry, name, error));
+        REALM_TRY(read_entry(arena, cursor, tensors->length, &entry, error));
+        REALM_TRY(tensors_append(tensors, &entry, error));
     }
     if (tensors->length == first) {
         return REALM_OK;
@@ -321,7 +309,30 @@ realm_status gguf_tensors_read(struct gguf_tensors *tensors,
     for (size_t i = first; i < tensors->length; i++) {
         REALM_TRY(entry_place(&tensors->items[i], data, alignment, error));
     }
-    return check_all_apart(tensors->items + first, tensors->length - first, error);
+    const struct gguf_entry *entries = tensors->items + first;
+    const size_t n_entries = tensors->length - first;
+    /* Every known writer has them in order; then nothing need be sorted. */
+    return in_order(entries, n_entries) ? check_in_order(entries, n_entries, error)
+                                        : check_sorted(entries, n_entries, error);
+}
+
+realm_status gguf_tensors_index(struct gguf_tensors *tensors, struct realm_error *error)
+{
+    REALM_TRY(map_create(ALLOC_MODEL, &tensors->by_name, error));
+    for (size_t i = 0; i < tensors->length; i++) {
+        struct gguf_tensor *tensor = &tensors->items[i].tensor;
+        const size_t name_bytes = strlen(tensor->name);
+        if (map_get(tensors->by_name, tensor->name, name_bytes) != NULL) {
+            return realm_error_set(error,
+                                   REALM_INVALID_FORMAT,
+                                   "tensor %s: appears twice",
+                                   gguf_show_text(tensor->name).text);
+        }
+        if (!map_put(tensors->by_name, tensor->name, name_bytes, tensor)) {
+            return realm_error_out_of_memory(error, name_bytes, "the tensors of a model");
+        }
+    }
+    return REALM_OK;
 }
 
 void gguf_tensors_deinit(struct gguf_tensors *tensors)

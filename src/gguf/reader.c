@@ -100,8 +100,8 @@ realm_status gguf_part_read(struct gguf *gguf,
 {
     struct byte_cursor cursor = {.bytes = gguf->parts[part].bytes};
     uint32_t version = 0;
-    uint64_t n_tensors;
-    uint64_t n_values;
+    uint64_t n_tensors = 0;
+    uint64_t n_values = 0;
     REALM_TRY(read_magic(&cursor, error));
     REALM_TRY(read_version(&cursor, &version, error));
     if (!byte_cursor_u64(&cursor, &n_tensors) || !byte_cursor_u64(&cursor, &n_values)) {
@@ -119,7 +119,7 @@ realm_status gguf_part_read(struct gguf *gguf,
                           error));
     REALM_TRY(check_count("keys", n_values, GGUF_MAX_VALUES, MIN_VALUE_BYTES, left, error));
 
-    uint32_t alignment;
+    uint32_t alignment = 0;
     REALM_TRY(gguf_values_read(values, &gguf->arena, &cursor, n_values, error));
     REALM_TRY(gguf_values_alignment(values, &alignment, error));
     if (part == 0) {
@@ -181,7 +181,10 @@ open_parts(struct gguf *gguf, const char *path, struct file_map *map, struct rea
     uint32_t n_parts;
     REALM_TRY(gguf_part_read(gguf, 0, &gguf->values, error));
     REALM_TRY(gguf_split_count(&gguf->values, &n_parts, error));
-    return n_parts > 1 ? gguf_split_read_rest(gguf, path, n_parts, error) : REALM_OK;
+    if (n_parts > 1) {
+        REALM_TRY(gguf_split_read_rest(gguf, path, n_parts, error));
+    }
+    return gguf_tensors_index(&gguf->tensors, error);
 }
 
 realm_status gguf_open(const char *path, struct gguf **out, struct realm_error *error)
@@ -220,7 +223,7 @@ static realm_status open_bytes(struct gguf *gguf, struct bytes bytes, struct rea
                                "than one",
                                n_parts);
     }
-    return REALM_OK;
+    return gguf_tensors_index(&gguf->tensors, error);
 }
 
 realm_status gguf_open_bytes(struct bytes bytes, struct gguf **out, struct realm_error *error)
@@ -273,8 +276,7 @@ const struct gguf_tensor *gguf_tensor_at(const struct gguf *gguf, size_t index)
 
 const struct gguf_tensor *gguf_find_tensor(const struct gguf *gguf, const char *name)
 {
-    const uintptr_t index = (uintptr_t)map_get(gguf->tensors.by_name, name, strlen(name));
-    return index != 0 ? &gguf->tensors.items[index - 1].tensor : NULL;
+    return map_get(gguf->tensors.by_name, name, strlen(name));
 }
 
 void gguf_forget_tensor(const struct gguf *gguf, const struct gguf_tensor *tensor)

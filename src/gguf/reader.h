@@ -18,7 +18,7 @@
 #define GGUF_DEFAULT_ALIGNMENT 32u
 #define GGUF_MIN_ALIGNMENT     8u /* as in the format; keeps every element aligned in memory */
 
-/* Keys and their values.  Items may move while the table grows; the map holds index + 1. */
+/* Keys and their values.  Items move while the table grows, so the map is made when it is whole. */
 struct gguf_values {
     struct gguf_value *items;
     size_t length;
@@ -76,7 +76,7 @@ REALM_MUST_CHECK realm_status gguf_read_string(struct byte_cursor *cursor,
                                                struct bytes *out,
                                                struct realm_error *error);
 
-/* Reads n_values pairs at the cursor into the empty table. */
+/* Reads n_values pairs at the cursor into the empty table, and indexes them. */
 REALM_MUST_CHECK realm_status gguf_values_read(struct gguf_values *values,
                                                struct arena *arena,
                                                struct byte_cursor *cursor,
@@ -104,6 +104,9 @@ REALM_MUST_CHECK realm_status gguf_tensors_read(struct gguf_tensors *tensors,
                                                 uint32_t part,
                                                 uint32_t alignment,
                                                 struct realm_error *error);
+/* After the last part: makes the index by name.  INVALID_FORMAT: a name appears twice. */
+REALM_MUST_CHECK realm_status gguf_tensors_index(struct gguf_tensors *tensors,
+                                                 struct realm_error *error);
 void gguf_tensors_deinit(struct gguf_tensors *tensors);
 
 /* Bytes of a tensor; INVALID_FORMAT or INVALID_ARGUMENT (`status`) says which dimension is wrong.

@@ -40,7 +40,11 @@ const struct tensor_type_info *tensor_type_find(uint32_t id)
 
 static char upper_case(char c)
 {
-    return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    if (c >= 'a' && c <= 'z') {
+        return letters[c - 'a'];
+    }
+    return c;
 }
 
 static bool same_name(const char *name, const char *upper_name)

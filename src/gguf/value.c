@@ -110,7 +110,7 @@ decode_scalar(struct gguf_value *value, struct bytes bytes, struct realm_error *
     const uint64_t bits = unsigned_of(bytes.data, bytes.length);
     switch (value->type) {
     case GGUF_I8:
-        value->scalar.i64 = (int8_t)bits;
+        value->scalar.i64 = (int64_t)(bits ^ 0x80) - 0x80; /* extends the sign */
         break;
     case GGUF_I16:
         value->scalar.i64 = (int16_t)bits;
@@ -282,31 +282,29 @@ static realm_status read_value(struct gguf_value *value,
 static realm_status read_key(struct byte_cursor *cursor,
                              struct arena *arena,
                              uint64_t index,
-                             struct bytes *name,
                              const char **key,
                              struct realm_error *error)
 {
     char number[32];
+    struct bytes name = {0};
     (void)snprintf(number, sizeof(number), "number %" PRIu64, index);
-    REALM_TRY(gguf_read_string(cursor, "key", number, name, error));
-    const char *flaw = gguf_name_flaw(*name, GGUF_MAX_KEY_BYTES);
+    REALM_TRY(gguf_read_string(cursor, "key", number, &name, error));
+    const char *flaw = gguf_name_flaw(name, GGUF_MAX_KEY_BYTES);
     if (flaw != NULL) {
         return realm_error_set(error,
                                REALM_INVALID_FORMAT,
                                "key %s \"%s\" (%zu bytes): %s",
                                number,
-                               gguf_show(*name).text,
-                               name->length,
+                               gguf_show(name).text,
+                               name.length,
                                flaw);
     }
-    *key = arena_string(arena, (const char *)name->data, name->length);
-    return *key != NULL ? REALM_OK : realm_error_out_of_memory(error, name->length + 1, "a key");
+    *key = arena_string(arena, (const char *)name.data, name.length);
+    return *key != NULL ? REALM_OK : realm_error_out_of_memory(error, name.length + 1, "a key");
 }
 
-static realm_status values_append(struct gguf_values *values,
-                                  const struct gguf_value *value,
-                                  struct bytes name,
-                                  struct realm_error *error)
+static realm_status
+values_append(struct gguf_values *values, const struct gguf_value *value, struct realm_error *error)
 {
     if (values->length == values->capacity) {
         const size_t capacity = values->capacity == 0 ? FIRST_CAPACITY : values->capacity * 2;
@@ -318,12 +316,26 @@ static realm_status values_append(struct gguf_values *values,
         values->items = items;
         values->capacity = capacity;
     }
-    values->items[values->length] = *value;
-    void *index = (void *)(uintptr_t)(values->length + 1);
-    if (!map_put(values->by_key, name.data, name.length, index)) {
-        return realm_error_out_of_memory(error, name.length, "the keys of a model");
+    values->items[values->length++] = *value;
+    return REALM_OK;
+}
+
+static realm_status values_index(struct gguf_values *values, struct realm_error *error)
+{
+    REALM_TRY(map_create(ALLOC_MODEL, &values->by_key, error));
+    for (size_t i = 0; i < values->length; i++) {
+        struct gguf_value *value = &values->items[i];
+        const size_t key_bytes = strlen(value->key);
+        if (map_get(values->by_key, value->key, key_bytes) != NULL) {
+            return realm_error_set(error,
+                                   REALM_INVALID_FORMAT,
+                                   "key %s: appears twice",
+                                   gguf_show_text(value->key).text);
+        }
+        if (!map_put(values->by_key, value->key, key_bytes, value)) {
+            return realm_error_out_of_memory(error, key_bytes, "the keys of a model");
+        }
     }
-    values->length++;
     return REALM_OK;
 }
 
@@ -333,19 +345,13 @@ realm_status gguf_values_read(struct gguf_values *values,
                               uint64_t n_values,
                               struct realm_error *error)
 {
-    REALM_TRY(map_create(ALLOC_MODEL, &values->by_key, error));
     for (uint64_t i = 0; i < n_values; i++) {
-        struct bytes name;
         struct gguf_value value = {0};
-        REALM_TRY(read_key(cursor, arena, i, &name, &value.key, error));
-        if (map_get(values->by_key, name.data, name.length) != NULL) {
-            return realm_error_set(
-                error, REALM_INVALID_FORMAT, "key %s: appears twice", gguf_show(name).text);
-        }
+        REALM_TRY(read_key(cursor, arena, i, &value.key, error));
         REALM_TRY(read_value(&value, arena, cursor, error));
-        REALM_TRY(values_append(values, &value, name, error));
+        REALM_TRY(values_append(values, &value, error));
     }
-    return REALM_OK;
+    return values_index(values, error);
 }
 
 void gguf_values_deinit(struct gguf_values *values)
@@ -357,6 +363,5 @@ void gguf_values_deinit(struct gguf_values *values)
 
 const struct gguf_value *gguf_values_find(const struct gguf_values *values, const char *key)
 {
-    const uintptr_t index = (uintptr_t)map_get(values->by_key, key, strlen(key));
-    return index != 0 ? &values->items[index - 1] : NULL;
+    return map_get(values->by_key, key, strlen(key));
 }

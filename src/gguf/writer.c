@@ -23,15 +23,15 @@ struct written_tensor {
 };
 
 struct gguf_writer {
-    struct written_value *values;
+    struct written_value **values;
     size_t n_values;
     size_t values_capacity;
-    struct map *by_key; /* index + 1 */
+    struct map *by_key;
 
     struct written_tensor *tensors;
     size_t n_tensors;
     size_t tensors_capacity;
-    struct map *by_name;
+    struct map *by_name; /* only to find what is added twice */
 
     uint32_t alignment;
     struct file_writer *file; /* from gguf_writer_begin to the end */
@@ -59,6 +59,16 @@ realm_status gguf_writer_create(struct gguf_writer **out, struct realm_error *er
     return REALM_OK;
 }
 
+/* Holds key and blob; NULL is fine. */
+static void written_value_free(struct written_value *value)
+{
+    if (value != NULL) {
+        alloc_free(value->key);
+        alloc_free(value->blob);
+        alloc_free(value);
+    }
+}
+
 void gguf_writer_destroy(struct gguf_writer *writer)
 {
     if (writer == NULL) {
@@ -66,8 +76,7 @@ void gguf_writer_destroy(struct gguf_writer *writer)
     }
     file_writer_abandon(writer->file);
     for (size_t i = 0; i < writer->n_values; i++) {
-        alloc_free(writer->values[i].key);
-        alloc_free(writer->values[i].blob);
+        written_value_free(writer->values[i]);
     }
     for (size_t i = 0; i < writer->n_tensors; i++) {
         alloc_free(writer->tensors[i].name);
@@ -232,6 +241,21 @@ static bool grow(void **items, size_t length, size_t *capacity, size_t item_byte
     return true;
 }
 
+/* Appends a value, and takes it in either case; false: out of memory. */
+static bool values_append(struct gguf_writer *writer, struct written_value *value)
+{
+    void *items = writer->values;
+    const bool grown =
+        grow(&items, writer->n_values, &writer->values_capacity, sizeof(*writer->values));
+    writer->values = items;
+    if (!grown || !map_put(writer->by_key, value->key, strlen(value->key), value)) {
+        written_value_free(value);
+        return false;
+    }
+    writer->values[writer->n_values++] = value;
+    return true;
+}
+
 /* Takes blob in either case. */
 static realm_status values_store(struct gguf_writer *writer,
                                  const char *key,
@@ -240,29 +264,26 @@ static realm_status values_store(struct gguf_writer *writer,
                                  struct realm_error *error)
 {
     const size_t key_bytes = strlen(key);
-    const uintptr_t index = (uintptr_t)map_get(writer->by_key, key, key_bytes);
-    if (index != 0) {
-        struct written_value *old = &writer->values[index - 1];
-        alloc_free(old->blob);
-        old->blob = blob;
-        old->n_bytes = n_bytes;
+    struct written_value *value = map_get(writer->by_key, key, key_bytes);
+    if (value != NULL) {
+        alloc_free(value->blob);
+        value->blob = blob;
+        value->n_bytes = n_bytes;
         return REALM_OK;
     }
-    void *items = writer->values;
-    char *copy = alloc_string(ALLOC_MODEL, key, key_bytes);
-    bool stored = copy != NULL &&
-                  grow(&items, writer->n_values, &writer->values_capacity, sizeof(*writer->values));
-    writer->values = items;
-    stored = stored &&
-             map_put(writer->by_key, key, key_bytes, (void *)(uintptr_t)(writer->n_values + 1));
-    if (!stored) {
-        alloc_free(copy);
+    value = alloc_zeroed(ALLOC_MODEL, 1, sizeof(*value));
+    if (value == NULL) {
         alloc_free(blob);
-        return realm_error_out_of_memory(error, key_bytes + n_bytes, key);
+        return realm_error_out_of_memory(error, sizeof(*value), key);
     }
-    writer->values[writer->n_values++] =
-        (struct written_value){.key = copy, .blob = blob, .n_bytes = n_bytes};
-    return REALM_OK;
+    *value = (struct written_value){
+        .key = alloc_string(ALLOC_MODEL, key, key_bytes), .blob = blob, .n_bytes = n_bytes};
+    if (value->key == NULL) {
+        written_value_free(value);
+        return realm_error_out_of_memory(error, key_bytes, key);
+    }
+    return values_append(writer, value) ? REALM_OK
+                                        : realm_error_out_of_memory(error, key_bytes, key);
 }
 
 realm_status gguf_writer_put(struct gguf_writer *writer,
@@ -270,7 +291,7 @@ realm_status gguf_writer_put(struct gguf_writer *writer,
                              struct realm_error *error)
 {
     REALM_TRY(check_name(writer, "key", value->key, GGUF_MAX_KEY_BYTES, error));
-    size_t n_bytes;
+    size_t n_bytes = 0;
     if (!payload_bytes(value, &n_bytes) || !checked_add_size(n_bytes, 4, &n_bytes)) {
         return realm_error_set(error,
                                REALM_INVALID_ARGUMENT,
@@ -355,8 +376,7 @@ realm_status gguf_writer_add_tensor(struct gguf_writer *writer,
         tensor.name != NULL &&
         grow(&items, writer->n_tensors, &writer->tensors_capacity, sizeof(*writer->tensors));
     writer->tensors = items;
-    stored = stored &&
-             map_put(writer->by_name, name, name_bytes, (void *)(uintptr_t)(writer->n_tensors + 1));
+    stored = stored && map_put(writer->by_name, name, name_bytes, tensor.name);
     if (!stored) {
         alloc_free(tensor.name);
         return realm_error_out_of_memory(error, name_bytes, "a tensor of a GGUF file");
@@ -395,18 +415,26 @@ static realm_status write_padding(struct gguf_writer *writer, struct realm_error
     return REALM_OK;
 }
 
+static realm_status write_entry(struct file_writer *file,
+                                const struct written_tensor *tensor,
+                                uint64_t offset,
+                                struct realm_error *error)
+{
+    REALM_TRY(write_string(file, tensor->name, error));
+    REALM_TRY(write_unsigned(file, tensor->n_dims, 4, error));
+    for (uint32_t i = 0; i < tensor->n_dims; i++) {
+        REALM_TRY(write_unsigned(file, tensor->shape[i], 8, error));
+    }
+    REALM_TRY(write_unsigned(file, (uint64_t)tensor->type, 4, error));
+    return write_unsigned(file, offset, 8, error);
+}
+
 static realm_status write_directory(struct gguf_writer *writer, struct realm_error *error)
 {
     uint64_t offset = 0;
     for (size_t i = 0; i < writer->n_tensors; i++) {
         const struct written_tensor *tensor = &writer->tensors[i];
-        REALM_TRY(write_string(writer->file, tensor->name, error));
-        REALM_TRY(write_unsigned(writer->file, tensor->n_dims, 4, error));
-        for (uint32_t d = 0; d < tensor->n_dims; d++) {
-            REALM_TRY(write_unsigned(writer->file, tensor->shape[d], 8, error));
-        }
-        REALM_TRY(write_unsigned(writer->file, (uint64_t)tensor->type, 4, error));
-        REALM_TRY(write_unsigned(writer->file, offset, 8, error));
+        REALM_TRY(write_entry(writer->file, tensor, offset, error));
         if (!checked_add_u64(offset, tensor->n_bytes, &offset) ||
             !checked_align_up_u64(offset, writer->alignment, &offset) || offset > INT64_MAX) {
             return realm_error_set(error,
@@ -425,7 +453,7 @@ static realm_status write_head(struct gguf_writer *writer, struct realm_error *e
     REALM_TRY(write_unsigned(writer->file, writer->n_tensors, 8, error));
     REALM_TRY(write_unsigned(writer->file, writer->n_values, 8, error));
     for (size_t i = 0; i < writer->n_values; i++) {
-        const struct written_value *value = &writer->values[i];
+        const struct written_value *value = writer->values[i];
         REALM_TRY(write_string(writer->file, value->key, error));
         REALM_TRY(file_writer_write(writer->file, value->blob, value->n_bytes, error));
     }
@@ -441,6 +469,26 @@ gguf_writer_begin(struct gguf_writer *writer, const char *path, struct realm_err
     }
     REALM_TRY(file_writer_open(path, WRITE_MODE, &writer->file, error));
     return write_head(writer, error);
+}
+
+/* As many bytes as the current tensor still wants. */
+static realm_status write_piece(struct gguf_writer *writer,
+                                const uint8_t *data,
+                                size_t n_bytes,
+                                size_t *n_taken,
+                                struct realm_error *error)
+{
+    const uint64_t n_tensor_bytes = writer->tensors[writer->current].n_bytes;
+    const uint64_t wanted = n_tensor_bytes - writer->current_bytes;
+    *n_taken = n_bytes < wanted ? n_bytes : (size_t)wanted;
+    REALM_TRY(file_writer_write(writer->file, data, *n_taken, error));
+    writer->current_bytes += *n_taken;
+    if (writer->current_bytes < n_tensor_bytes) {
+        return REALM_OK;
+    }
+    writer->current++;
+    writer->current_bytes = 0;
+    return write_padding(writer, error);
 }
 
 realm_status gguf_writer_data(struct gguf_writer *writer,
@@ -462,18 +510,10 @@ realm_status gguf_writer_data(struct gguf_writer *writer,
                                    left,
                                    writer->n_tensors);
         }
-        const struct written_tensor *tensor = &writer->tensors[writer->current];
-        const uint64_t wanted = tensor->n_bytes - writer->current_bytes;
-        const size_t taken = left < wanted ? left : (size_t)wanted;
-        REALM_TRY(file_writer_write(writer->file, position, taken, error));
-        position += taken;
-        left -= taken;
-        writer->current_bytes += taken;
-        if (writer->current_bytes == tensor->n_bytes) {
-            writer->current++;
-            writer->current_bytes = 0;
-            REALM_TRY(write_padding(writer, error));
-        }
+        size_t n_taken = 0;
+        REALM_TRY(write_piece(writer, position, left, &n_taken, error));
+        position += n_taken;
+        left -= n_taken;
     }
     return REALM_OK;
 }
