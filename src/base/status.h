@@ -3,8 +3,8 @@
  * A function that can fail returns realm_status and takes `struct realm_error *error` last, which
  * may be NULL.  A refusal is one line:
  *     return realm_error_set(error, REALM_INVALID_FORMAT, "tensor %s: ...", name);
- * Three kinds of wrong, three tools: outside input -> status; a caller's misuse -> status, and
- * abort in debug builds (REALM_MISUSE); a broken invariant inside -> REALM_INVARIANT. */
+ * Outside input and a caller's misuse give a status; a broken invariant inside is
+ * REALM_INVARIANT's. */
 #ifndef REALM_BASE_STATUS_H
 #define REALM_BASE_STATUS_H
 

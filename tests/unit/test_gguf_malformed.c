@@ -44,8 +44,9 @@ static void assert_refused(realm_status expected, const char *const *words)
     strbuf_clear(&text);
 }
 
-#define BAD(...)         assert_refused(REALM_INVALID_FORMAT, (const char *const[]){__VA_ARGS__, NULL})
-#define UNSUPPORTED(...) assert_refused(REALM_UNSUPPORTED, (const char *const[]){__VA_ARGS__, NULL})
+#define WORDS(...)       ((const char *const[]){__VA_ARGS__, NULL})
+#define BAD(...)         assert_refused(REALM_INVALID_FORMAT, WORDS(__VA_ARGS__))
+#define UNSUPPORTED(...) assert_refused(REALM_UNSUPPORTED, WORDS(__VA_ARGS__))
 
 static void headers(void **state)
 {
