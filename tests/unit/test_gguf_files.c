@@ -81,16 +81,9 @@ static void what_was_written_is_read(void **state)
     gguf_close(gguf);
 }
 
-/* Reading a file and writing it again gives the same file. */
-static void a_copy_is_the_same_byte_for_byte(void **state)
+/* Writes all that an opened file has to a new one. */
+static void write_copy(const struct gguf *gguf, const char *copy_path)
 {
-    (void)state;
-    char path[TEST_PATH_BYTES];
-    char copy_path[TEST_PATH_BYTES];
-    assert_int_equal(write_small_model(temp_folder_path(&folder, "one.gguf", path), 50, NULL),
-                     REALM_OK);
-    (void)temp_folder_path(&folder, "two.gguf", copy_path);
-    struct gguf *gguf = open_file(path);
     struct gguf_writer *writer;
     assert_int_equal(gguf_writer_create(&writer, NULL), REALM_OK);
     for (size_t i = 0; i < gguf_n_values(gguf); i++) {
@@ -110,6 +103,15 @@ static void a_copy_is_the_same_byte_for_byte(void **state)
     }
     assert_int_equal(gguf_writer_commit(writer, NULL), REALM_OK);
     gguf_writer_destroy(writer);
+}
+
+/* Reading a file and writing it again gives the same file. */
+static void assert_copy_is_the_same(const char *path)
+{
+    char copy_path[TEST_PATH_BYTES];
+    (void)temp_folder_path(&folder, "copy.gguf", copy_path);
+    struct gguf *gguf = open_file(path);
+    write_copy(gguf, copy_path);
     gguf_close(gguf);
 
     struct file_map first;
@@ -120,6 +122,52 @@ static void a_copy_is_the_same_byte_for_byte(void **state)
     assert_memory_equal(first.bytes.data, second.bytes.data, first.bytes.length);
     file_map_close(&first);
     file_map_close(&second);
+}
+
+static void a_copy_is_the_same_byte_for_byte(void **state)
+{
+    (void)state;
+    char path[TEST_PATH_BYTES];
+    assert_int_equal(write_small_model(temp_folder_path(&folder, "one.gguf", path), 50, NULL),
+                     REALM_OK);
+    assert_copy_is_the_same(path);
+}
+
+/* tools/make_golden/gguf_by_python.py made it: what the format's reference package writes, we read,
+ * and what we write is what it would. */
+static void the_reference_package_writes_the_same_bytes(void **state)
+{
+    (void)state;
+    static const char path[] = REALM_TEST_DATA "/golden/gguf/by_python.gguf";
+    assert_copy_is_the_same(path);
+
+    struct gguf *gguf = open_file(path);
+    assert_int_not_equal(gguf_walk(gguf), 0);
+    assert_int_equal(gguf_find(gguf, "test.u8")->scalar.u64, 200);
+    assert_int_equal(gguf_find(gguf, "test.i8")->scalar.i64, -128);
+    assert_int_equal(gguf_find(gguf, "test.i32")->scalar.i64, INT32_MIN);
+    assert_int_equal(gguf_find(gguf, "test.u64")->scalar.u64, UINT64_MAX);
+    assert_int_equal(gguf_find(gguf, "test.i64")->scalar.i64, INT64_MIN);
+    assert_true(gguf_find(gguf, "test.f32")->scalar.f64 == (double)0.1F);
+    assert_true(gguf_find(gguf, "test.f64")->scalar.f64 == 1e300);
+    const struct gguf_value *words;
+    assert_int_equal(gguf_get_array(gguf, "test.words", GGUF_STRING, &words, NULL), REALM_OK);
+    assert_int_equal(words->n_items, 3);
+    assert_memory_equal(words->strings[2].data, "\xE2\x96\x81the", 6);
+
+    const struct gguf_tensor *rows = gguf_find_tensor(gguf, "f32");
+    assert_int_equal(rows->shape[0], 5);
+    assert_int_equal(rows->shape[1], 2);
+    float last;
+    memcpy(&last, rows->data.data + (size_t)9 * 4, sizeof(last));
+    assert_true(last == 36.0F / 8 - 4);
+    assert_int_equal(gguf_find_tensor(gguf, "q8_0")->type, TENSOR_Q8_0);
+    assert_int_equal(gguf_find_tensor(gguf, "q8_0")->shape[0], 32);
+    const struct gguf_tensor *cube = gguf_find_tensor(gguf, "cube");
+    assert_int_equal(cube->n_dims, 3);
+    assert_int_equal(cube->shape[0], 4);
+    assert_int_equal(cube->data.data[92], 23);
+    gguf_close(gguf);
 }
 
 static void assert_says(const struct realm_error *error, const char *words)
@@ -381,6 +429,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(what_was_written_is_read, nothing_is_held),
         cmocka_unit_test_teardown(a_copy_is_the_same_byte_for_byte, nothing_is_held),
+        cmocka_unit_test_teardown(the_reference_package_writes_the_same_bytes, nothing_is_held),
         cmocka_unit_test_teardown(the_writer_refuses_what_the_reader_would, nothing_is_held),
         cmocka_unit_test_teardown(a_later_value_replaces_an_earlier_one, nothing_is_held),
         cmocka_unit_test_teardown(split_files_are_opened_as_one, nothing_is_held),
