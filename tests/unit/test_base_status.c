@@ -1,9 +1,13 @@
+#include "base/log.h"
 #include "base/status.h"
 #include "base/utf8.h"
 #include "support/cmocka_all.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static void every_status_has_its_own_name(void **state)
 {
@@ -103,6 +107,33 @@ static void try_returns_what_is_not_ok(void **state)
     assert_int_equal(tries(REALM_OK), REALM_CANCELLED);
 }
 
+#ifdef NDEBUG
+static const bool goes_on = true;
+#else
+static const bool goes_on = false;
+#endif
+
+/* In another process, because a debug build ends there. */
+static void a_broken_invariant_ends_a_debug_build_and_is_counted_in_a_release(void **state)
+{
+    (void)state;
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        log_configure(LOG_ERROR, LOG_FORMAT_JSON);
+        (void)close(STDERR_FILENO);
+        const bool held = REALM_INVARIANT(1 + 1 == 3);
+        _exit(!held && realm_invariants_broken() == 1 ? 0 : 1);
+    }
+    int result = 0;
+    assert_int_equal(waitpid(child, &result, 0), child);
+    if (goes_on) {
+        assert_true(WIFEXITED(result) && WEXITSTATUS(result) == 0);
+    } else {
+        assert_true(WIFSIGNALED(result) && WTERMSIG(result) == SIGABRT);
+    }
+}
+
 static void kept_invariants_are_not_counted(void **state)
 {
     (void)state;
@@ -120,6 +151,7 @@ int main(void)
         cmocka_unit_test(prefix_stands_before_the_message),
         cmocka_unit_test(out_of_memory_names_bytes_and_purpose),
         cmocka_unit_test(try_returns_what_is_not_ok),
+        cmocka_unit_test(a_broken_invariant_ends_a_debug_build_and_is_counted_in_a_release),
         cmocka_unit_test(kept_invariants_are_not_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
