@@ -52,8 +52,9 @@ struct small_shape {
 /* Checked; weights come from the bank. */
 void small_plan(struct bank *bank, const struct small_shape *shape);
 
-/* A backend's model of a bank's plan; ends the test if it cannot be had. */
+/* NULL: the level is not of this machine or build. */
 struct backend *test_backend(const char *level, uint32_t n_threads);
+/* A backend's model of a bank's plan; ends the test if it cannot be had. */
 struct backend_model *test_model(struct backend *backend,
                                  struct bank *bank,
                                  uint32_t max_rows,
