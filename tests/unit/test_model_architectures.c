@@ -195,6 +195,41 @@ static void yarn_has_the_ramp_and_magnitude_of_its_paper(void **state)
     close_tiny(&opened);
 }
 
+static void qwen2_dumps_its_first_layer_as_text(void **state)
+{
+    (void)state;
+    static const char expected[] =
+        "   0 embed     embed: token_embd.weight(Q8_0 80x64) scale=1 -> %1:64\n"
+        "   1 rms_norm  blk.0.attn_norm: %1:64 blk.0.attn_norm.weight(F32 1x64) epsilon=1"
+        "e-05 group=64 -> %3:64\n"
+        "   2 matmul    blk.0.attn_qkv: %3:64 blk.0.attn_q.weight(Q8_0 64x64) + blk.0.att"
+        "n_q.bias(F32 1x64) blk.0.attn_k.weight(Q8_0 32x64) + blk.0.attn_k.bias(F32 1x32)"
+        " blk.0.attn_v.weight(Q8_0 32x64) + blk.0.attn_v.bias(F32 1x32) -> %10:128\n"
+        "   3 rope      blk.0.attn_rope: %10[0..96) halves head=16 rotated=16 base=20000 "
+        "scale=1 -> %10[0..96)\n"
+        "   4 attention blk.0.attention: %10[0..64) %10[64..96) %10[96..128) layer=0 head"
+        "s=4/2 columns=16 scale=0.25 window=0 -> %15:64\n"
+        "   5 matmul    blk.0.attn_output: %15:64 blk.0.attn_output.weight(Q8_0 64x64) ->"
+        " %17:64\n"
+        "   6 add       blk.0.attn_residual: %1:64 %17:64 -> %18:64\n"
+        "   7 rms_norm  blk.0.ffn_norm: %18:64 blk.0.ffn_norm.weight(F32 1x64) epsilon=1e"
+        "-05 group=64 -> %20:64\n"
+        "   8 matmul    blk.0.ffn_gate_up: %20:64 blk.0.ffn_gate.weight(Q8_0 96x64) blk.0"
+        ".ffn_up.weight(Q8_0 96x64) -> %23:192\n"
+        "   9 silu_mul  blk.0.ffn_silu: %23[0..96) %23[96..192) -> %26:96\n"
+        "  10 matmul    blk.0.ffn_down: %26:96 blk.0.ffn_down.weight(Q8_0 64x96) -> %28:6"
+        "4\n"
+        "  11 add       blk.0.ffn_residual: %18:64 %28:64 -> %29:64\n";
+    struct tiny_file file;
+    tiny_model(&file, "qwen2", TENSOR_Q8_0);
+    struct opened opened;
+    open_tiny(&file, NULL, &opened);
+    assert_true(opened.dump.length > sizeof expected);
+    opened.dump.text[sizeof expected - 1] = '\0';
+    assert_string_equal(opened.dump.text, expected);
+    close_tiny(&opened);
+}
+
 static void qwen2_has_biases_on_q_k_and_v(void **state)
 {
     (void)state;
@@ -368,6 +403,7 @@ int main(void)
         cmocka_unit_test(llama_takes_biases_factors_and_a_window_when_present),
         cmocka_unit_test(linear_scaling_divides_positions),
         cmocka_unit_test(yarn_has_the_ramp_and_magnitude_of_its_paper),
+        cmocka_unit_test(qwen2_dumps_its_first_layer_as_text),
         cmocka_unit_test(qwen2_has_biases_on_q_k_and_v),
         cmocka_unit_test(qwen3_norms_the_heads_of_q_and_k_before_rope),
         cmocka_unit_test(gemma3_looks_back_a_window_in_five_of_six_layers),
