@@ -14,7 +14,7 @@
 use std::alloc::{set_alloc_error_hook, GlobalAlloc, Layout, System};
 use std::any::Any;
 use std::cell::Cell;
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::panic::{self, catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::Once;
 use std::thread;
 
@@ -47,7 +47,8 @@ struct Metered;
 struct Meter {
     active: Cell<bool>,
     exceeded: Cell<bool>,
-    live_left: Cell<isize>,
+    held: Cell<isize>,
+    max_held: Cell<isize>,
     block_bytes: Cell<usize>,
     allocations_left: Cell<usize>,
     stack_floor: Cell<usize>,
@@ -58,7 +59,8 @@ thread_local! {
         Meter {
             active: Cell::new(false),
             exceeded: Cell::new(false),
-            live_left: Cell::new(0),
+            held: Cell::new(0),
+            max_held: Cell::new(0),
             block_bytes: Cell::new(0),
             allocations_left: Cell::new(0),
             stack_floor: Cell::new(0),
@@ -69,7 +71,7 @@ thread_local! {
 /// Runs `work` on a thread of its own with a stack of the size asked for and waits for it.
 pub fn run<T: Send>(limits: &Limits, work: impl FnOnce() -> T + Send) -> Result<T, Ended> {
     static HOOK: Once = Once::new();
-    HOOK.call_once(|| set_alloc_error_hook(allocation_failed));
+    HOOK.call_once(set_hooks);
 
     let metered = || {
         start(limits);
@@ -90,11 +92,27 @@ pub fn run<T: Send>(limits: &Limits, work: impl FnOnce() -> T + Send) -> Result<
     })
 }
 
+/// Bytes held now by what the work under way on this thread has allocated.
+pub fn held_bytes() -> usize {
+    METER.with(|meter| usize::try_from(meter.held.get()).unwrap_or(0))
+}
+
+fn set_hooks() {
+    set_alloc_error_hook(allocation_failed);
+    let next = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        // Reporting a panic allocates, and nothing may unwind meanwhile.
+        let _ = METER.try_with(|meter| meter.active.set(false));
+        next(info);
+    }));
+}
+
 fn start(limits: &Limits) {
     let here = 0u8;
     METER.with(|meter| {
         meter.exceeded.set(false);
-        meter.live_left.set(isize::try_from(limits.live_bytes).unwrap_or(isize::MAX));
+        meter.held.set(0);
+        meter.max_held.set(isize::try_from(limits.live_bytes).unwrap_or(isize::MAX));
         meter.block_bytes.set(limits.block_bytes);
         meter.allocations_left.set(limits.allocations);
         meter.stack_floor.set((&raw const here as usize).saturating_sub(limits.stack_bytes / 2));
@@ -129,19 +147,19 @@ fn allocation_failed(layout: Layout) {
 impl Meter {
     /// Whether a block may have `size` bytes, `more` than it had (or, negative, less).
     fn allow(&self, size: usize, more: isize) -> bool {
-        if !self.active.get() {
-            return true;
+        let held = self.held.get().saturating_add(more);
+        if self.active.get() {
+            let here = 0u8;
+            let too_deep = (&raw const here as usize) < self.stack_floor.get();
+            let left = self.allocations_left.get();
+            let too_large = held > self.max_held.get() || size > self.block_bytes.get();
+            if too_large || left == 0 || too_deep {
+                self.exceeded.set(true);
+                return false;
+            }
+            self.allocations_left.set(left - 1);
         }
-        let here = 0u8;
-        let live = self.live_left.get().saturating_sub(more);
-        let count = self.allocations_left.get();
-        let too_deep = (&raw const here as usize) < self.stack_floor.get();
-        if live < 0 || size > self.block_bytes.get() || count == 0 || too_deep {
-            self.exceeded.set(true);
-            return false;
-        }
-        self.live_left.set(live);
-        self.allocations_left.set(count - 1);
+        self.held.set(held);
         true
     }
 }
@@ -181,7 +199,7 @@ unsafe impl GlobalAlloc for Metered {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         let _ = METER.try_with(|meter| {
-            meter.live_left.set(meter.live_left.get().saturating_add(signed(layout.size())));
+            meter.held.set(meter.held.get().saturating_sub(signed(layout.size())));
         });
         System.dealloc(block, layout);
     }
@@ -231,7 +249,10 @@ mod tests {
     #[test]
     fn recursion_that_allocates_is_stopped_before_the_stack_ends() {
         fn deeper(n: u64) -> u64 {
-            let kept = Box::new(n);
+            let kept = std::hint::black_box(Box::new(n));
+            if n == u64::MAX {
+                return 0;
+            }
             std::hint::black_box(deeper(*kept + 1)) + *kept
         }
         let limits = Limits { allocations: usize::MAX, ..LIMITS };

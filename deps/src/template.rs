@@ -12,6 +12,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const NAME: &str = "chat_template";
@@ -41,6 +43,12 @@ const ALLOCATIONS_PER_SOURCE_BYTE: usize = 32;
 const LIVE_BYTES_PER_SOURCE_BYTE: usize = 512;
 const COMPILE_STACK_BYTES: usize = 256 << 20;
 
+/// A namespace can come to hold itself, and values are counted references: such rings stay.  No
+/// sensible template makes one; a template may leave this much behind over all its renderings.
+const MAX_LEAKED_BYTES: usize = 16 << 20;
+/// What an error that is being returned may hold.
+const ERROR_BYTES: usize = 4096;
+
 /// Nested blocks, calls of macros (each counts as several) and so on.
 const MAX_RECURSION: usize = 200;
 
@@ -67,6 +75,7 @@ impl std::error::Error for Raised {}
 
 pub struct Template {
     environment: Environment<'static>,
+    leaked_bytes: AtomicUsize,
 }
 
 impl Template {
@@ -84,10 +93,15 @@ impl Template {
             stack_bytes: COMPILE_STACK_BYTES,
         };
         let environment = flatten(bounds::run(&limits, || compile(source)))?;
-        Ok(Template { environment })
+        Ok(Template { environment, leaked_bytes: AtomicUsize::new(0) })
     }
 
     pub fn render(&self, context: &[u8], max_bytes: usize) -> Result<Vec<u8>, Failure> {
+        if self.leaked_bytes.load(Ordering::Relaxed) > MAX_LEAKED_BYTES {
+            return Err(Failure::Limit(
+                "the template left more memory behind than is allowed and is not used again".into(),
+            ));
+        }
         let more = FUEL_PER_CONTEXT_BYTE.saturating_mul(context.len());
         let fuel = BASE_FUEL.saturating_add(more).min(MAX_FUEL);
         let limits = Limits {
@@ -98,7 +112,17 @@ impl Template {
             allocations: ALLOCATIONS_PER_FUEL * fuel,
             stack_bytes: BASE_STACK_BYTES + STACK_BYTES_PER_FUEL * fuel,
         };
-        flatten(bounds::run(&limits, || self.render_metered(context, max_bytes, fuel)))
+        flatten(bounds::run(&limits, || {
+            let render = || self.render_metered(context, max_bytes, fuel);
+            let result = catch_unwind(AssertUnwindSafe(render));
+            let text_bytes = match &result {
+                Ok(Ok(text)) => text.capacity(),
+                _ => 0,
+            };
+            let leaked = bounds::held_bytes().saturating_sub(text_bytes + ERROR_BYTES);
+            self.leaked_bytes.fetch_add(leaked, Ordering::Relaxed);
+            result.unwrap_or_else(|payload| resume_unwind(payload))
+        }))
     }
 
     fn render_metered(
