@@ -62,9 +62,8 @@ bool queue_try_push(struct queue *queue, void *item)
         const uint64_t slot = ((uint64_t)queue->first + queue->length) % queue->capacity;
         queue->items[slot] = item;
         queue->length++;
-        if (was_empty) {
-            condition_signal(&queue->changed);
-        }
+        /* At every item, not only at the first: a second consumer may be free for it. */
+        condition_signal(&queue->changed);
     }
     mutex_unlock(&queue->lock);
     if (accepted && was_empty && queue->wake != NULL) {

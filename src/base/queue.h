@@ -1,5 +1,6 @@
 /* A bounded queue of pointers: many producers, one consumer that takes all at once and works on
- * them unlocked.  A full queue refuses; nobody ever waits for room. */
+ * them unlocked.  A full queue refuses; nobody ever waits for room.  Threads that share the
+ * consumer's part take one item each time: every item wakes one of them. */
 #ifndef REALM_BASE_QUEUE_H
 #define REALM_BASE_QUEUE_H
 

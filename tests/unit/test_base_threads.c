@@ -176,6 +176,57 @@ static void a_queue_loses_nothing_between_threads(void **state)
     queue_destroy(queue);
 }
 
+struct consumer {
+    struct thread thread;
+    struct queue *queue;
+    _Atomic uint32_t *n_busy;
+};
+
+/* Takes one item and no second one. */
+static void consume_one(void *context)
+{
+    struct consumer *consumer = context;
+    void *item;
+    while (queue_take(consumer->queue, &item, 1) == 0 && !queue_closed(consumer->queue)) {
+        queue_wait(consumer->queue, UINT32_MAX);
+    }
+    atomic_fetch_add(consumer->n_busy, 1);
+}
+
+static bool both_are_busy(void *context)
+{
+    struct tally *tally = context;
+    return atomic_load(&tally->n) == 2;
+}
+
+/* Two items pushed at once wake two sleeping consumers, not one after the other. */
+static void every_item_wakes_a_consumer(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 50; round++) {
+        struct queue *queue;
+        struct tally n_busy = {.n = 0};
+        struct consumer consumers[2];
+        int items[2];
+        assert_int_equal(queue_create(4, NULL, NULL, &queue, NULL), REALM_OK);
+        for (size_t i = 0; i < 2; i++) {
+            consumers[i].queue = queue;
+            consumers[i].n_busy = &n_busy.n;
+            assert_int_equal(
+                thread_start(&consumers[i].thread, "consumer", consume_one, &consumers[i], NULL),
+                REALM_OK);
+        }
+        assert_true(queue_try_push(queue, &items[0]));
+        assert_true(queue_try_push(queue, &items[1]));
+        assert_true(test_poll(both_are_busy, &n_busy, DEADLINE_MS));
+        queue_close(queue);
+        for (size_t i = 0; i < 2; i++) {
+            thread_join(&consumers[i].thread);
+        }
+        queue_destroy(queue);
+    }
+}
+
 static const uint32_t team_sizes[] = {1, 2, 3, 4, 16};
 #define N_TEAM_SIZES (sizeof(team_sizes) / sizeof(team_sizes[0]))
 
@@ -317,6 +368,7 @@ int main(void)
         cmocka_unit_test(a_timed_wait_ends),
         cmocka_unit_test(a_queue_keeps_order_and_refuses_when_full),
         cmocka_unit_test(a_queue_loses_nothing_between_threads),
+        cmocka_unit_test(every_item_wakes_a_consumer),
         cmocka_unit_test(members_meet_at_barriers),
         cmocka_unit_test(work_is_shared_without_gap_or_overlap),
         cmocka_unit_test(every_member_runs_every_region_once),
