@@ -52,7 +52,8 @@ size_t floats_differ_at(const float *a, const float *b, size_t n);
 /* The same with a relative and absolute tolerance. */
 size_t floats_far_at(const float *a, const float *b, size_t n, float relative, float absolute);
 
-/* Runs work(context) again and again for about 0.3 s; median seconds of one run. */
+/* Runs work(context) again and again for about 0.3 s; median seconds (of processor time) of one
+ * run. */
 double bench_seconds(void (*work)(void *context), void *context);
 
 /* --- one line an operation ---------------------------------------------------------------------

@@ -393,6 +393,25 @@ static void bench_shape(struct kernel_test *test,
     test_weight_free(test, &s.weight);
 }
 
+struct peak {
+    peak_function run;
+    uint64_t done;
+    int32_t sink;
+};
+
+static void run_peak(void *context)
+{
+    struct peak *const peak = context;
+    peak->done = peak->run(100000, &peak->sink);
+}
+
+static void bench_peak(struct kernel_test *test)
+{
+    struct peak peak = {.run = test->kernels.peak_int8};
+    const double seconds = bench_seconds(run_peak, &peak);
+    printf("peak_int8__%s %.1f GOPS\n", test->kernels.level, 2e-9 * (double)peak.done / seconds);
+}
+
 /* SmolLM2 135M (576 wide, 1536 inside, vocabulary 49152) and Gemma 3 270M (640, 2048, 262144). */
 void bench_matmul(struct kernel_test *test)
 {
@@ -413,6 +432,7 @@ void bench_matmul(struct kernel_test *test)
         {32768, 1024, 1},
         {262144, 640, 1},
     };
+    bench_peak(test);
     for (uint32_t i = 0; i < WEIGHT_N_TYPES; i++) {
         const struct tensor_type_info *const info = tensor_type_find((uint32_t)weight_types[i]);
         if (!kernel_test_begin(test, info->name)) {

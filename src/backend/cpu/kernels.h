@@ -163,11 +163,16 @@ typedef void (*kv_write_function)(const float *key,
                                   uint8_t *keys,
                                   uint8_t *values);
 
+/* Runs the level's fastest exact 8-bit dot products on registers, `rounds` times; returns how many
+ * multiply-adds that were.  *sink takes the sums, so that they are not optimised away. */
+typedef uint64_t (*peak_function)(uint32_t rounds, int32_t *sink);
+
 struct cpu_kernels {
     const char *level; /* "scalar", "avx2", "avx512vnni", "avx512bf16", "neondot", "neoni8mm" */
     matmul_function matmul[TILE_N_LAYOUTS];
     const char *matmul_name[TILE_N_LAYOUTS]; /* "matmul_q8_q4k_16x12__avx512vnni" */
     quantise_function quantise;
+    peak_function peak_int8; /* set by the matmul half */
     rms_norm_function rms_norm;
     binary_function silu_mul;
     binary_function gelu_mul;

@@ -7,7 +7,7 @@
 #include "backend/cpu/kernels.h"
 #include "base/pool.h"
 
-/* All members of the pool at once; takes about a second.
+/* All members of the pool at once; takes under a second.
  *   read_bytes_per_s   reading memory far larger than the caches in order
  *   int8_ops_per_s     the level's dot-product instructions on registers, a multiply-add is two
  * OUT_OF_MEMORY.  The caller of pool_run. */

@@ -21,4 +21,5 @@ void cpu_kernels_avx2_matmul(struct cpu_kernels *kernels)
     SET(TILE_BF16, matmul_f32_bf16_16x3__avx2);
     SET(TILE_F32, matmul_f32_f32_16x3__avx2);
     kernels->quantise = quantise_q8__avx2;
+    kernels->peak_int8 = peak_int8__avx2;
 }

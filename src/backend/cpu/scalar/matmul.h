@@ -19,5 +19,6 @@ void matmul_f32_f16_1x1__scalar(const struct matmul_call *call);
 void matmul_f32_bf16_1x1__scalar(const struct matmul_call *call);
 void matmul_f32_f32_1x1__scalar(const struct matmul_call *call);
 void quantise_q8__scalar(const float *x, uint32_t n, const struct quantised_rows *out);
+uint64_t peak_int8__scalar(uint32_t rounds, int32_t *sink);
 
 #endif

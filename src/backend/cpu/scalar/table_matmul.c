@@ -21,4 +21,5 @@ void cpu_kernels_scalar_matmul(struct cpu_kernels *kernels)
     SET(TILE_BF16, matmul_f32_bf16_1x1__scalar);
     SET(TILE_F32, matmul_f32_f32_1x1__scalar);
     kernels->quantise = quantise_q8__scalar;
+    kernels->peak_int8 = peak_int8__scalar;
 }

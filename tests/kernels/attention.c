@@ -1,0 +1,344 @@
+/* Attention through one segment, and the writing of KV pages. */
+#include "backend/cpu/half_inline.h"
+#include "kernels/kernels_test.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    N_PAGES = ATTENTION_SEGMENT_TOKENS / KV_PAGE_TOKENS,
+    N_STORED = N_PAGES + 3, /* pages in memory; the segment uses some of them, in any order */
+    MOST_VALUES = ATTENTION_MAX_QUERIES * ATTENTION_MAX_COLUMNS
+};
+
+struct setting {
+    uint32_t head_columns;
+    uint32_t first_position;
+    struct guarded kv;
+    struct guarded q;
+    uint32_t pages[N_PAGES];
+    struct attention_query queries[ATTENTION_MAX_QUERIES];
+    uint32_t n_queries;
+    struct attention_call call;
+};
+
+static size_t page_bytes(uint32_t head_columns)
+{
+    return (size_t)KV_PAGE_TOKENS * 2 * (head_columns + kv_value_columns(head_columns));
+}
+
+/* Half-precision numbers in [-2, 2). */
+static void fill_pages(struct kernel_test *test, struct setting *s)
+{
+    uint16_t *const halves = (void *)s->kv.bytes;
+    for (size_t i = 0; i < s->kv.n_bytes / 2; i++) {
+        halves[i] = half_from_float_clamped(2.0f * kernel_test_float(test));
+    }
+    for (uint32_t i = 0; i < N_PAGES; i++) {
+        s->pages[i] = (5 * i + 2) % N_STORED;
+    }
+}
+
+static void make_setting(struct kernel_test *test, struct setting *s, uint32_t head_columns)
+{
+    *s = (struct setting){.head_columns = head_columns, .first_position = 512};
+    s->kv = guarded_make(N_STORED * page_bytes(head_columns), PACK_SLACK_BYTES);
+    s->q = guarded_make(ATTENTION_MAX_QUERIES * (size_t)head_columns * sizeof(float), 0);
+    kernel_test_floats(test, (void *)s->q.bytes, ATTENTION_MAX_QUERIES * (size_t)head_columns);
+    fill_pages(test, s);
+    s->call = (struct attention_call){
+        .kv = s->kv.bytes,
+        .page_stride = page_bytes(head_columns),
+        .values_offset = (size_t)head_columns * KV_PAGE_TOKENS * 2,
+        .pages = s->pages,
+        .first_position = s->first_position,
+        .head_columns = head_columns,
+        .scale = 1.0f / sqrtf((float)head_columns),
+        .queries = s->queries,
+    };
+}
+
+static void free_setting(struct kernel_test *test, struct setting *s)
+{
+    const bool whole = guarded_free(&s->kv) & guarded_free(&s->q);
+    if (!whole) {
+        kernel_test_fail(test, "%u columns: wrote into its input", s->head_columns);
+    }
+}
+
+/* Query `i` sees offsets begin <= t < end of the segment. */
+static void add_query(struct setting *s, uint32_t begin, uint32_t end, float *values)
+{
+    const uint32_t i = s->n_queries++;
+    s->queries[i] = (struct attention_query){
+        .q = (const float *)(void *)s->q.bytes + (size_t)i * s->head_columns,
+        .begin = s->first_position + begin,
+        .end = s->first_position + end,
+        .values = values + (size_t)i * kv_value_columns(s->head_columns),
+    };
+    s->call.n_queries = s->n_queries;
+}
+
+static double key_at(const struct setting *s, uint32_t t, uint32_t column)
+{
+    const uint8_t *const page = s->kv.bytes + s->pages[t / KV_PAGE_TOKENS] * s->call.page_stride;
+    const uint16_t *const keys = (const void *)page;
+    return (double)half_to_float(keys[column * KV_PAGE_TOKENS + t % KV_PAGE_TOKENS]);
+}
+
+static double value_at(const struct setting *s, uint32_t t, uint32_t column)
+{
+    const uint8_t *const page = s->kv.bytes + s->pages[t / KV_PAGE_TOKENS] * s->call.page_stride;
+    const uint16_t *const values = (const void *)(page + s->call.values_offset);
+    const size_t row = t % KV_PAGE_TOKENS * kv_value_columns(s->head_columns);
+    return (double)half_to_float(values[row + column]);
+}
+
+/* One query in double: softmax's average of the values. */
+static void attend_exactly(const struct setting *s, const struct attention_query *query, float *out)
+{
+    double scores[ATTENTION_SEGMENT_TOKENS];
+    double largest = -INFINITY;
+    const uint32_t begin = query->begin - s->first_position;
+    const uint32_t end = query->end - s->first_position;
+    for (uint32_t t = begin; t < end; t++) {
+        scores[t] = 0;
+        for (uint32_t c = 0; c < s->head_columns; c++) {
+            scores[t] += (double)query->q[c] * key_at(s, t, c);
+        }
+        scores[t] *= (double)s->call.scale;
+        largest = fmax(largest, scores[t]);
+    }
+    double sum = 0;
+    for (uint32_t t = begin; t < end; t++) {
+        scores[t] = exp(scores[t] - largest);
+        sum += scores[t];
+    }
+    for (uint32_t c = 0; c < s->head_columns; c++) {
+        double average = 0;
+        for (uint32_t t = begin; t < end; t++) {
+            average += scores[t] / sum * value_at(s, t, c);
+        }
+        out[c] = (float)average;
+    }
+}
+
+static void compare(struct kernel_test *test, struct setting *s, attention_function function)
+{
+    function(&s->call);
+    for (uint32_t i = 0; i < s->n_queries; i++) {
+        const struct attention_query *const query = &s->queries[i];
+        float expected[ATTENTION_MAX_COLUMNS];
+        float got[ATTENTION_MAX_COLUMNS];
+        attend_exactly(s, query, expected);
+        for (uint32_t c = 0; c < s->head_columns; c++) {
+            got[c] = query->values[c] / query->sum;
+        }
+        const size_t at = floats_far_at(expected, got, s->head_columns, 1e-5f, 3e-6f);
+        if (at != s->head_columns) {
+            kernel_test_fail(test,
+                             "%u columns, query %u of %u [%u, %u): column %zu is %g, wants %g",
+                             s->head_columns,
+                             i,
+                             s->n_queries,
+                             query->begin - s->first_position,
+                             query->end - s->first_position,
+                             at,
+                             (double)got[at],
+                             (double)expected[at]);
+        }
+    }
+}
+
+/* Every query again by itself: the same bits. */
+static void compare_alone(struct kernel_test *test, struct setting *s)
+{
+    static float alone[ATTENTION_MAX_COLUMNS];
+    test->kernels.attention(&s->call);
+    struct attention_call call = s->call;
+    for (uint32_t i = 0; i < s->n_queries; i++) {
+        struct attention_query query = s->queries[i];
+        query.values = alone;
+        call.queries = &query;
+        call.n_queries = 1;
+        test->kernels.attention(&call);
+        const bool same = query.max == s->queries[i].max && query.sum == s->queries[i].sum &&
+                          memcmp(alone, s->queries[i].values, s->head_columns * sizeof(float)) == 0;
+        if (!same) {
+            kernel_test_fail(test, "%u columns: query %u has other bits alone", s->head_columns, i);
+        }
+    }
+}
+
+/* What is not seen may be anything, NaN and infinities too. */
+static void spoil_unseen(struct setting *s, uint32_t begin, uint32_t end)
+{
+    const uint32_t value_columns = kv_value_columns(s->head_columns);
+    for (uint32_t t = 0; t < ATTENTION_SEGMENT_TOKENS; t++) {
+        if (t >= begin && t < end) {
+            continue;
+        }
+        uint8_t *const page = s->kv.bytes + s->pages[t / KV_PAGE_TOKENS] * s->call.page_stride;
+        uint16_t *const keys = (void *)page;
+        uint16_t *const values = (void *)(page + s->call.values_offset);
+        for (uint32_t c = 0; c < s->head_columns; c++) {
+            keys[c * KV_PAGE_TOKENS + t % KV_PAGE_TOKENS] = c % 2 == 0 ? 0x7e00 : 0x7c00;
+            values[t % KV_PAGE_TOKENS * value_columns + c] = c % 2 == 0 ? 0xfc00 : 0x7e00;
+        }
+    }
+}
+
+static void check_rows(struct kernel_test *test, uint32_t head_columns, uint32_t n, uint32_t heads)
+{
+    static float values[MOST_VALUES];
+    struct setting s;
+    make_setting(test, &s, head_columns);
+    const uint32_t window =
+        1 + (uint32_t)test_random_below(&test->random, 2 * ATTENTION_SEGMENT_TOKENS);
+    uint32_t end = 1 + (uint32_t)test_random_below(&test->random, ATTENTION_SEGMENT_TOKENS);
+    const uint32_t first_begin = end > window ? end - window : 0;
+    for (uint32_t i = 0; i < n; i++) {
+        add_query(&s, end > window ? end - window : 0, end, values);
+        end += i % heads == heads - 1 && end < ATTENTION_SEGMENT_TOKENS;
+    }
+    compare(test, &s, test->scalar.attention);
+    compare(test, &s, test->kernels.attention);
+    compare_alone(test, &s);
+    spoil_unseen(&s, first_begin, end);
+    compare(test, &s, test->scalar.attention);
+    compare(test, &s, test->kernels.attention);
+    free_setting(test, &s);
+}
+
+/* Queries of one call that have nothing to do with each other. */
+static void check_scattered(struct kernel_test *test, uint32_t head_columns)
+{
+    static float values[MOST_VALUES];
+    struct setting s;
+    make_setting(test, &s, head_columns);
+    for (uint32_t i = 0; i < 13; i++) {
+        const uint32_t begin = (uint32_t)test_random_below(&test->random, ATTENTION_SEGMENT_TOKENS);
+        const uint32_t left = ATTENTION_SEGMENT_TOKENS - begin;
+        add_query(&s, begin, begin + 1 + (uint32_t)test_random_below(&test->random, left), values);
+    }
+    compare(test, &s, test->scalar.attention);
+    compare(test, &s, test->kernels.attention);
+    compare_alone(test, &s);
+    free_setting(test, &s);
+}
+
+/* Keys and values of every slot, and nothing else of the page. */
+static void check_write(struct kernel_test *test, uint32_t head_columns)
+{
+    const size_t keys_bytes = (size_t)head_columns * KV_PAGE_TOKENS * 2;
+    struct guarded twin = guarded_make(page_bytes(head_columns), 0);
+    struct guarded page = guarded_make(page_bytes(head_columns), 0);
+    struct guarded key = guarded_make(head_columns * sizeof(float), 0);
+    struct guarded value = guarded_make(head_columns * sizeof(float), 0);
+    for (uint32_t slot = 0; slot < KV_PAGE_TOKENS; slot++) {
+        float *const k = (void *)key.bytes;
+        float *const v = (void *)value.bytes;
+        kernel_test_floats(test, k, head_columns);
+        kernel_test_floats(test, v, head_columns);
+        for (uint32_t c = 0; c < head_columns; c++) {
+            k[c] = ldexpf(k[c], (int)test_random_below(&test->random, 48) - 30);
+        }
+        k[slot % head_columns] = slot % 2 == 0 ? INFINITY : -70000.0f;
+        test->scalar.kv_write(k, v, head_columns, slot, twin.bytes, twin.bytes + keys_bytes);
+        test->kernels.kv_write(k, v, head_columns, slot, page.bytes, page.bytes + keys_bytes);
+        if (memcmp(twin.bytes, page.bytes, twin.n_bytes) != 0) {
+            kernel_test_fail(test, "%u columns, slot %u: pages differ", head_columns, slot);
+        }
+    }
+    const uint16_t *const halves = (const void *)twin.bytes;
+    if (halves[0] != 0x7bff) {
+        kernel_test_fail(test, "infinity is %04x; wanted is the largest half", halves[0]);
+    }
+    const bool whole =
+        guarded_free(&twin) & guarded_free(&page) & guarded_free(&key) & guarded_free(&value);
+    if (!whole) {
+        kernel_test_fail(test, "%u columns: wrote outside", head_columns);
+    }
+}
+
+/* The conversions by hand, over all halves and the gaps between them. */
+static void check_halves(struct kernel_test *test)
+{
+    for (uint32_t half = 0; half < 0x7bff; half++) {
+        const float low = half_to_float((uint16_t)half);
+        const float high = half_to_float((uint16_t)(half + 1));
+        const float middle = low + (high - low) / 2; /* exact; goes to the even one */
+        const uint32_t even = half % 2 == 0 ? half : half + 1;
+        const bool fine = half_from_float_clamped(low) == half &&
+                          half_from_float_clamped(middle) == even &&
+                          half_from_float_clamped(nextafterf(middle, 0.0f)) == half &&
+                          half_from_float_clamped(nextafterf(middle, 1e9f)) == half + 1 &&
+                          half_from_float_clamped(-low) == (half | 0x8000u) && low < high;
+        if (!fine) {
+            kernel_test_fail(test, "half %04x", half);
+        }
+    }
+    if (half_to_float(0x3c00) != 1.0f || half_to_float(1) != 0x1p-24f ||
+        !isnan(half_to_float(0x7e01)) || !isinf(half_to_float(0xfc00)) ||
+        (half_from_float_clamped(NAN) & 0x7fff) <= 0x7c00) {
+        kernel_test_fail(test, "strange halves");
+    }
+}
+
+void test_attention(struct kernel_test *test)
+{
+    static const uint32_t head_columns[] = {2, 14, 16, 30, 64, 80, 96, 128, 250, 256};
+    if (!kernel_test_begin(test, "attention")) {
+        return;
+    }
+    check_halves(test);
+    for (uint32_t i = 0; i < sizeof head_columns / sizeof head_columns[0]; i++) {
+        for (uint32_t n = 1; n <= 13; n++) {
+            check_rows(test, head_columns[i], n, 1 + n % 4);
+        }
+        check_rows(test, head_columns[i], ATTENTION_MAX_QUERIES, 3);
+        check_scattered(test, head_columns[i]);
+        check_write(test, head_columns[i]);
+    }
+}
+
+struct bench_call {
+    const struct attention_call *call;
+    attention_function function;
+};
+
+static void run_call(void *context)
+{
+    const struct bench_call *const bench = context;
+    bench->function(bench->call);
+}
+
+void bench_attention(struct kernel_test *test)
+{
+    static const uint32_t head_columns[] = {64, 128, 256};
+    static const uint32_t n_queries[] = {1, 3, 4, 8, 64};
+    static float values[MOST_VALUES];
+    if (!kernel_test_begin(test, "attention")) {
+        return;
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        for (uint32_t k = 0; k < 5; k++) {
+            struct setting s;
+            make_setting(test, &s, head_columns[i]);
+            for (uint32_t q = 0; q < n_queries[k]; q++) {
+                add_query(&s, 0, ATTENTION_SEGMENT_TOKENS, values);
+            }
+            struct bench_call bench = {.call = &s.call, .function = test->kernels.attention};
+            const double seconds = bench_seconds(run_call, &bench);
+            const double n = 2.0 * n_queries[k] * ATTENTION_SEGMENT_TOKENS * head_columns[i];
+            printf(
+                "attention %3u columns, %2u queries: %6.2f G multiply-adds/s, %6.2f GB/s of KV\n",
+                head_columns[i],
+                n_queries[k],
+                n / seconds * 1e-9,
+                4.0 * ATTENTION_SEGMENT_TOKENS * head_columns[i] / seconds * 1e-9);
+            free_setting(test, &s);
+        }
+    }
+}
