@@ -17,7 +17,7 @@ import sys
 import gguf
 import numpy as np
 
-import llama_cpp
+import llama_library
 
 VALUES = 2048  # of a section: 8 blocks of 256, 64 of 32
 RANDOM_BLOCKS = {32: 64, 256: 16, 1: 2048}
@@ -145,7 +145,7 @@ def write_section(file, name, source, data, values, errors):
 def make(library, folder, name):
     kind = gguf.GGMLQuantizationType[name]
     block, block_bytes = block_size(kind)
-    oracle = f"gguf {importlib.metadata.version('gguf')}; {llama_cpp.version()}".encode()
+    oracle = f"gguf {importlib.metadata.version('gguf')}; {llama_library.version()}".encode()
     sections = distributions()
     with open(folder / f"{name.lower()}.bin", "wb") as file:
         file.write(b"RQNT" + struct.pack(
@@ -181,7 +181,7 @@ def compare(library, name, section, kind, data, values, package_data):
 def main():
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    library = llama_cpp.load_library()
+    library = llama_library.load_library()
     for name in TYPES:
         make(library, folder, name)
 
