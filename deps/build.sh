@@ -8,6 +8,8 @@
 # right: it is filled under a temporary name and renamed.  Two builds at once wait for each other.
 # About five minutes on two cores the first time, seconds when only src/ has changed.
 #
+# Prefixes that nobody asked for in thirty days are removed when a new one is made.
+#
 # REALM_CACHE_DIR   where to build and install (default: $XDG_CACHE_HOME/realm or ~/.cache/realm)
 # REALM_DEPS_JOBS   how many crates to compile at once (default: as many as there are cores)
 set -euo pipefail
@@ -137,7 +139,9 @@ if [ ! -d "$prefix" ]; then
         cd "$here"
         compile
         install_prefix
+        find "$cache" -mindepth 1 -maxdepth 1 -type d -mtime +30 ! -name target -exec rm -rf {} +
         say "installed in $prefix"
     fi
 fi
+touch "$prefix" 2>/dev/null || true # the cache may be read-only
 printf '%s\n' "$prefix"

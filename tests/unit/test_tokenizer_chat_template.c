@@ -1,5 +1,6 @@
 /* Chat templates: texts equal to those of transformers' renderer (tests/golden/chat_template, made
  * by tools/make_golden/chat_template.py), errors told apart, bounds on what a template may do. */
+#include "base/file.h"
 #include "support/cmocka_all.h"
 #include "tokenizer/chat_template.h"
 
@@ -10,6 +11,7 @@
 #include <time.h>
 
 #define MAX_PROMPT_BYTES ((size_t)4 << 20)
+#define MAX_GOLDEN_BYTES ((size_t)4 << 20)
 
 /* ---- what transformers renders ---- */
 
@@ -22,20 +24,12 @@ struct golden {
 static struct golden golden_open(const char *name)
 {
     char path[512];
-    (void)snprintf(path, sizeof path, REALM_TEST_DATA "/golden/chat_template/%s.golden", name);
-    FILE *const file = fopen(path, "rb");
-    if (file == NULL) {
-        fail_msg("cannot open %s", path);
-    }
     struct golden golden = {.text = NULL};
-    assert_int_equal(fseek(file, 0, SEEK_END), 0);
-    golden.length = (size_t)ftell(file);
-    rewind(file);
-    golden.text = malloc(golden.length + 1);
-    assert_non_null(golden.text);
-    assert_int_equal(fread(golden.text, 1, golden.length, file), golden.length);
-    golden.text[golden.length] = '\0';
-    (void)fclose(file);
+    struct realm_error error;
+    (void)snprintf(path, sizeof path, REALM_TEST_DATA "/golden/chat_template/%s.golden", name);
+    if (file_read(path, MAX_GOLDEN_BYTES, &golden.text, &golden.length, &error) != REALM_OK) {
+        fail_msg("%s", error.message);
+    }
     return golden;
 }
 
@@ -99,6 +93,21 @@ check_case(const struct chat_template *chat_template, const char *where, struct 
     strbuf_deinit(&out);
 }
 
+/* The template in place of the one before it. */
+static void change_template(struct chat_template **chat_template,
+                            const char *line,
+                            const char *name,
+                            struct golden *golden)
+{
+    size_t n;
+    const char *const source = golden_bytes(golden, line, &n);
+    struct realm_error error;
+    chat_template_destroy(*chat_template);
+    if (chat_template_create(source, n, chat_template, &error) != REALM_OK) {
+        fail_msg("%s: %s\n%s", name, error.message, source);
+    }
+}
+
 /* Checks every case of a file; returns how many there were. */
 static unsigned check_golden(const char *name)
 {
@@ -107,15 +116,9 @@ static unsigned check_golden(const char *name)
     unsigned n_cases = 0;
     assert_memory_equal(golden_line(&golden), "oracle ", 7);
     while (golden.position < golden.length) {
-        char *const line = golden_line(&golden);
+        const char *const line = golden_line(&golden);
         if (strncmp(line, "template ", 9) == 0) {
-            size_t n;
-            const char *const source = golden_bytes(&golden, line, &n);
-            struct realm_error error;
-            chat_template_destroy(chat_template);
-            if (chat_template_create(source, n, &chat_template, &error) != REALM_OK) {
-                fail_msg("%s: %s\n%s", name, error.message, source);
-            }
+            change_template(&chat_template, line, name, &golden);
         } else {
             char where[256];
             assert_memory_equal(line, "case ", 5);
@@ -125,7 +128,7 @@ static unsigned check_golden(const char *name)
         }
     }
     chat_template_destroy(chat_template);
-    free(golden.text);
+    alloc_free(golden.text);
     return n_cases;
 }
 
