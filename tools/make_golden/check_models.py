@@ -2,7 +2,9 @@
 """Compares the golden logits of the tiny models with llama.cpp's for the same files.
 
 Proves the conversion, not Realm: two independent programs agree on what each GGUF file means.
-llama.cpp runs with F32 KV cache, without flash attention.
+llama.cpp runs with F32 KV cache, without flash attention.  It rounds activations to half precision
+before it multiplies F16 matrices, and takes gemma3's GELU from a table in half precision: there the
+two may differ by more.
 Command: pip install numpy xllamacpp==2026.10.11549 && tools/make_golden/check_models.py tests/golden/models
 """
 
@@ -36,7 +38,8 @@ def main():
         context.close()
         model.close()
         off = np.abs(got - wanted).max()
-        bad += off > 1e-3
+        bound = 2e-2 if "_f16" in path.stem else 1e-2 if "gemma3" in path.stem else 1e-4
+        bad += off > bound
         print(f"{path.stem}: {len(tokens)} tokens, greatest difference {off:.2g}, "
               f"standard deviation of logits {wanted.std():.2f}")
     sys.exit(bad > 0)

@@ -232,7 +232,8 @@ def llama3_factors(parameters, head):
 
 def write_model(path, architecture, model, config, half):
     writer = gguf.GGUFWriter(path, architecture)
-    writer.add_name(path.stem)
+    # llama.cpp expects Phi 3's own special tokens in whatever is named after it.
+    writer.add_name(path.stem.replace("phi3", "phi"))
     writer.add_license("Apache-2.0")
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(HIDDEN)
