@@ -1,0 +1,59 @@
+#include "backend/cpu/half_inline.h"
+#include "backend/cpu/neondot/vector.h"
+
+typedef float32x4_t vec;
+#define VEC_FLOATS 4u
+#define BLOCK      4u /* with the keys and a factor, 21 of 32 registers */
+#define CHAINS     16u
+
+#define vec_zero()       vdupq_n_f32(0.0f)
+#define vec_set          vdupq_n_f32
+#define vec_load         vld1q_f32
+#define vec_store        vst1q_f32
+#define vec_add          vaddq_f32
+#define vec_sub          vsubq_f32
+#define vec_mul          vmulq_f32
+#define vec_max          vmaxq_f32
+#define vec_fma(a, b, c) vfmaq_f32(c, a, b)
+#define vec_exp          exp_4
+#define vec_sum          vaddvq_f32
+#define vec_largest      vmaxvq_f32
+#define vec_halves(p)    vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
+
+#include "backend/cpu/attention_inline.h"
+
+void attention_f32_f16__neondot(const struct attention_call *call)
+{
+    attend_all(call);
+}
+
+void kv_write_f16__neondot(const float *key,
+                           const float *value,
+                           uint32_t head_columns,
+                           uint32_t slot,
+                           uint8_t *keys,
+                           uint8_t *values)
+{
+    const uint32_t value_columns = kv_value_columns(head_columns);
+    uint16_t *const key_halves = (uint16_t *)(void *)keys + slot;
+    uint16_t *const value_halves = (uint16_t *)(void *)values + (size_t)slot * value_columns;
+    const float32x4_t most = vdupq_n_f32(HALF_MAX);
+    const float32x4_t least = vdupq_n_f32(-HALF_MAX);
+    uint32_t c = 0;
+    for (; c + 4 <= head_columns; c += 4) {
+        const float32x4_t k = vmaxq_f32(vminq_f32(vld1q_f32(key + c), most), least);
+        const float32x4_t v = vmaxq_f32(vminq_f32(vld1q_f32(value + c), most), least);
+        uint16_t column[4];
+        vst1_u16(column, vreinterpret_u16_f16(vcvt_f16_f32(k)));
+        for (uint32_t i = 0; i < 4; i++) {
+            key_halves[(size_t)(c + i) * KV_PAGE_TOKENS] = column[i];
+        }
+        vst1_u16(value_halves + c, vreinterpret_u16_f16(vcvt_f16_f32(v)));
+    }
+    for (; c < value_columns; c++) {
+        if (c < head_columns) {
+            key_halves[(size_t)c * KV_PAGE_TOKENS] = half_from_float_clamped(key[c]);
+        }
+        value_halves[c] = c < head_columns ? half_from_float_clamped(value[c]) : 0;
+    }
+}
