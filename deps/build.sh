@@ -63,6 +63,7 @@ compile() {
     fi
     # src/bounds.rs says what this is for.
     export RUSTC_BOOTSTRAP=realm_deps
+    unset CARGO_BUILD_TARGET # it would move the result
     cargo rustc --locked --release --target-dir "$target" ${jobs[@]+"${jobs[@]}"} -- \
         --print "native-static-libs=$target/native-static-libs" >&2
 }

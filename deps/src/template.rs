@@ -28,7 +28,7 @@ const MAX_FUEL: usize = 8_000_000;
 
 /// What fuel does not see (bounds.rs) is bounded in its proportion.  A level of nesting costs a
 /// template four fuel or more to make and some 150 bytes of stack to free.
-const ALLOCATIONS_PER_FUEL: usize = 16;
+const ALLOCATIONS_PER_FUEL: usize = 4;
 const STACK_BYTES_PER_FUEL: usize = 80;
 const BASE_STACK_BYTES: usize = 16 << 20;
 const BASE_LIVE_BYTES: usize = 64 << 20;
