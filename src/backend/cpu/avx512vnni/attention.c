@@ -1,0 +1,27 @@
+#include "backend/cpu/avx512vnni/vector.h"
+
+typedef __m512 vec;
+#define VEC_FLOATS 16u
+#define BLOCK      8u /* two pages or pieces of columns at a time: 16 sums of 32 registers */
+#define CHAINS     16u
+
+#define vec_zero    _mm512_setzero_ps
+#define vec_set     _mm512_set1_ps
+#define vec_load    _mm512_loadu_ps
+#define vec_store   _mm512_storeu_ps
+#define vec_add     _mm512_add_ps
+#define vec_sub     _mm512_sub_ps
+#define vec_mul     _mm512_mul_ps
+#define vec_max     _mm512_max_ps
+#define vec_fma     _mm512_fmadd_ps
+#define vec_exp     exp_16
+#define vec_sum     sum_16
+#define vec_largest max_16
+#define vec_halves  halves_16
+
+#include "backend/cpu/attention_inline.h"
+
+void attention_f32_f16__avx512vnni(const struct attention_call *call)
+{
+    attend_all(call);
+}

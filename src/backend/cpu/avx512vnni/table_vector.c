@@ -1,0 +1,9 @@
+#include "backend/cpu/avx512vnni/vector.h"
+
+void cpu_kernels_avx512vnni_vector(struct cpu_kernels *kernels)
+{
+    kernels->rms_norm = rms_norm_f32__avx512vnni;
+    kernels->silu_mul = silu_mul_f32__avx512vnni;
+    kernels->gelu_mul = gelu_mul_f32__avx512vnni;
+    kernels->attention = attention_f32_f16__avx512vnni;
+}
