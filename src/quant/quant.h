@@ -23,7 +23,8 @@ uint16_t quant_f32_to_f16(float value); /* nearest even */
 float quant_bf16_to_f32(uint16_t half);
 uint16_t quant_f32_to_bf16(float value); /* nearest even; NaN stays NaN */
 
-/* --- choosing types for a whole model ---------------------------------------------------------- */
+/* --- choosing types for a whole model ----------------------------------------------------------
+ */
 
 /* A named mix ("Q4_K_M") or a plain type ("Q8_0"): which type each tensor gets. */
 struct quant_mix;
@@ -45,8 +46,8 @@ struct quant_mix_model {
     bool tied_embeddings; /* no output.weight */
 };
 
-/* The type for a tensor by name and shape; falls back by column count (32-block types where rows are no
- * multiple of 256, F16 where none of 32) and keeps vectors and norms as they are. */
+/* The type for a tensor by name and shape; falls back by column count (32-block types where rows
+ * are no multiple of 256, F16 where none of 32) and keeps vectors and norms as they are. */
 enum tensor_type quant_mix_choose(const struct quant_mix *mix,
                                   const struct quant_mix_model *model,
                                   const char *tensor_name,

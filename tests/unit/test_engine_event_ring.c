@@ -1,12 +1,8 @@
 /* The ring between engine and reader: nothing lost, nothing torn, full means refused. */
+#include "support/cmocka_all.h"
+
 #include "base/thread.h"
 #include "engine/event_ring.h"
-
-#include <cmocka.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 
 static struct event token_event(token_id token, const char *text, size_t n_bytes)
 {

@@ -1,11 +1,8 @@
 /* Page pool and page tables: accounting, forks, copy-on-write. */
+#include "support/cmocka_all.h"
+
 #include "kv/page_table.h"
 
-#include <cmocka.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
 #define POOL_PAGES 8u
