@@ -20,6 +20,14 @@
 /* Weights are asked for this far ahead; a pass over many tokens finds them in the cache anyway. */
 #define PREFETCH_BYTES 2048
 
+/* Compilers regroup integer sums into trees, whose leaves do not fit in the registers: not this
+ * one. */
+INLINE __m256i keep_order(__m256i sum)
+{
+    __asm__("" : "+x"(sum));
+    return sum;
+}
+
 INLINE __m256i load_32(const void *p)
 {
     return _mm256_loadu_si256((const __m256i *)p);

@@ -146,8 +146,8 @@ INLINE void dot_block(enum tile_layout layout,
                 const __m256i four = broadcast_4(x + t * x_stride + 4 * g);
                 const __m256i p0 = multiply_4(layout, w0, four);
                 const __m256i p1 = multiply_4(layout, w1, four);
-                sum16[t][0] = g == first ? p0 : _mm256_add_epi16(sum16[t][0], p0);
-                sum16[t][1] = g == first ? p1 : _mm256_add_epi16(sum16[t][1], p1);
+                sum16[t][0] = g == first ? p0 : keep_order(_mm256_add_epi16(sum16[t][0], p0));
+                sum16[t][1] = g == first ? p1 : keep_order(_mm256_add_epi16(sum16[t][1], p1));
             }
         }
         UNROLL
@@ -157,7 +157,7 @@ INLINE void dot_block(enum tile_layout layout,
             UNROLL
             for (uint32_t t = 0; t < n_tokens; t++) {
                 const __m256i sum32 = _mm256_madd_epi16(sum16[t][v], scale);
-                dot[t][v] = first == 0 ? sum32 : _mm256_add_epi32(dot[t][v], sum32);
+                dot[t][v] = first == 0 ? sum32 : keep_order(_mm256_add_epi32(dot[t][v], sum32));
             }
         }
     }

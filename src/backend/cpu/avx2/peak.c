@@ -1,13 +1,13 @@
 #include "backend/cpu/avx2/matmul.h"
 
-#define CHAINS 6u
+#define CHAINS 12u
 #define STEPS  8u
 
 /* As 4-bit weights use it: eight products of pairs added in 16 bits, then widened once. */
 uint64_t peak_int8__avx2(uint32_t rounds, int32_t *sink)
 {
-    const __m256i x = _mm256_set1_epi8((char)(*sink & 1));
-    __m256i w[2] = {_mm256_set1_epi8((char)(*sink & 3)), _mm256_set1_epi8((char)(*sink & 7))};
+    const __m256i w = _mm256_set1_epi8((char)(*sink & 3));
+    __m256i x = _mm256_set1_epi8((char)(*sink & 1));
     __m256i sum[CHAINS];
     UNROLL
     for (uint32_t i = 0; i < CHAINS; i++) {
@@ -21,12 +21,10 @@ uint64_t peak_int8__avx2(uint32_t rounds, int32_t *sink)
         }
         UNROLL
         for (uint32_t step = 0; step < STEPS; step++) {
-            /* The compiler must not see that every step is the same. */
-            __asm__ volatile("" : "+x"(w[0]), "+x"(w[1]));
             UNROLL
             for (uint32_t i = 0; i < CHAINS; i++) {
-                sum16[i] = _mm256_add_epi16(sum16[i], _mm256_maddubs_epi16(w[i % 2], x));
-                __asm__ volatile("" : "+x"(sum16[i]));
+                x = keep_order(x); /* or all products would be one */
+                sum16[i] = keep_order(_mm256_add_epi16(sum16[i], _mm256_maddubs_epi16(w, x)));
             }
         }
         UNROLL
