@@ -18,6 +18,14 @@ static float inverse_of(f16_bits bits)
     return value != 0 ? 1.0f / value : 0.0f;
 }
 
+/* F16 bits of a unit; what would vanish becomes the smallest there is, which may still tell
+ * something. */
+static f16_bits unit_bits(float unit)
+{
+    const f16_bits bits = quant_f32_to_f16(unit);
+    return (bits & 0x7FFFu) == 0 && unit != 0 ? (f16_bits)(bits | 1u) : bits;
+}
+
 /* Levels of one sub-block for its integers; returns the squared error. */
 static double set_levels_unsigned(const float *values,
                                   const float *importance,
@@ -95,8 +103,8 @@ void k_search_unsigned(const float *values,
             greatest[k] = pairs[s][k] > greatest[k] ? pairs[s][k] : greatest[k];
         }
     }
-    out->scale = quant_f32_to_f16(greatest[0] / (float)scale_high);
-    out->min = quant_f32_to_f16(greatest[1] / (float)scale_high);
+    out->scale = unit_bits(greatest[0] / (float)scale_high);
+    out->min = unit_bits(greatest[1] / (float)scale_high);
     for (int s = 0; s < n_sub; s++) {
         choose_pair(values + s * n,
                     importance_of(importance, s * n),
@@ -135,7 +143,7 @@ void k_search_signed(
         extreme = fabsf(scales[s]) > fabsf(extreme) ? scales[s] : extreme;
     }
     /* The range of the integers reaches one further down: the extreme takes its lower end. */
-    out->scale = quant_f32_to_f16(-extreme / (float)scale_half);
+    out->scale = unit_bits(-extreme / (float)scale_half);
     const float unit = quant_f16_to_f32(out->scale);
     for (int s = 0; s < K_MAX_SUB_BLOCKS; s++) {
         const float *const weights = importance_of(importance, s * n);
