@@ -1,15 +1,14 @@
 /* Every block type against the gguf package and llama.cpp: values bit for bit, errors no larger. */
+#include "base/alloc.h"
+#include "base/bytes.h"
+#include "base/file.h"
+#include "quant/quant.h"
 #include "support/cmocka_all.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "base/alloc.h"
-#include "base/bytes.h"
-#include "base/file.h"
-#include "quant/quant.h"
 
 #define MAX_FILE_BYTES ((size_t)64 << 20)
 /* Ours may be worse than the better of the two oracles by this part at most. */
