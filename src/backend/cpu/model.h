@@ -52,12 +52,20 @@ struct row_info {
     uint32_t position;
 };
 
+/* Attention of one step shared out by segments (attention.c). */
+struct attention_split {
+    bool on;
+    uint32_t n_segments; /* most of any block */
+    uint32_t n_queries;  /* most of any block */
+};
+
 /* One step's derived numbers; arrays sized at prepare. */
 struct step {
     const struct batch *batch;
     struct row_info *rows;           /* [max_rows] */
     uint32_t *first_attention_block; /* [max_rows + 1]: query blocks of the sequences before */
     struct pool_counter *counters;   /* one a stage, and one for page copies */
+    struct attention_split split;
     uint64_t stage_began_ns;
 };
 
@@ -74,7 +82,12 @@ struct cpu_model {
     float *logits;
     uint32_t max_rows;
     uint32_t max_logits;
-    uint32_t attention_block_rows;
+    uint32_t attention_block_rows; /* token rows of a query block: they fill a call */
+    uint32_t attention_group;      /* most query heads that share a KV head */
+    uint32_t max_split_items;      /* more blocks x KV heads than this use all threads anyway */
+    size_t split_floats;
+    float *split_memory;
+    struct pool_counter *split_done; /* [max_split_items] */
     size_t local_bytes;              /* of one member's row memory */
     struct backend_profile *profile; /* by operation of the plan */
     bool profiling;
@@ -143,8 +156,9 @@ void cpu_run_attention(const struct cpu_model *model,
                        const struct stage *stage,
                        const struct pool_member *member,
                        struct pool_counter *counter);
-/* Token rows of a query block: as many as fill a kernel call with the heads of a group. */
-uint32_t cpu_attention_block_rows(const struct plan *plan);
+/* Token rows of a query block, as many as fill a kernel call with the heads of a group, and the
+ * most heads of a group. */
+void cpu_attention_shape(const struct plan *plan, uint32_t *block_rows, uint32_t *group);
 /* Cuts the step's attention into query blocks: fills first_attention_block. */
 void cpu_plan_attention(struct cpu_model *model, const struct batch *batch);
 

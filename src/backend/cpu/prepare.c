@@ -3,7 +3,9 @@
 #include "base/alloc.h"
 #include "base/checked.h"
 
-#define ALIGNMENT ((size_t)64)
+#define ALIGNMENT              ((size_t)64)
+#define SPLIT_ITEMS_PER_MEMBER 4u
+#define MAX_SPLIT_FLOATS       ((size_t)4 << 20)
 
 static size_t align(size_t n)
 {
@@ -125,6 +127,32 @@ static realm_status take_members(struct cpu_model *model, struct realm_error *er
     return REALM_OK;
 }
 
+/* For attention shared out by segments: a whole context's parts for a few blocks, within a bound.
+ * What does not fit runs unshared. */
+static realm_status take_split(struct cpu_model *model, uint32_t n_pages, struct realm_error *error)
+{
+    const uint32_t n_members = pool_n_members(model->backend->pool);
+    if (n_members == 1) {
+        return REALM_OK;
+    }
+    const struct plan_kv kv = plan_kv(model->plan);
+    const uint64_t n_segments = n_pages / (ATTENTION_SEGMENT_TOKENS / PAGE_TOKENS) + 1;
+    const uint64_t each =
+        (uint64_t)model->attention_group * (kv_value_columns(kv.head_columns) + 2);
+    model->max_split_items = SPLIT_ITEMS_PER_MEMBER * n_members;
+    const uint64_t wanted = n_segments * each * model->max_split_items;
+    model->split_floats = wanted < MAX_SPLIT_FLOATS ? (size_t)wanted : MAX_SPLIT_FLOATS;
+    model->split_done =
+        alloc_zeroed(ALLOC_SCRATCH, model->max_split_items, sizeof *model->split_done);
+    model->split_memory = alloc_pages(ALLOC_SCRATCH, model->split_floats * sizeof(float));
+    if (model->split_done == NULL || model->split_memory == NULL) {
+        return realm_error_out_of_memory(
+            error, model->split_floats * sizeof(float), "attention's parts");
+    }
+    model->base.scratch_bytes += model->split_floats * sizeof(float);
+    return REALM_OK;
+}
+
 static realm_status prepare(struct cpu_model *model,
                             const struct weight_source *source,
                             const struct backend_model_options *options,
@@ -136,6 +164,7 @@ static realm_status prepare(struct cpu_model *model,
     REALM_TRY(take_step(model, error));
     REALM_TRY(take_scratch(model, error));
     REALM_TRY(take_members(model, error));
+    REALM_TRY(take_split(model, options->n_pages, error));
     REALM_TRY(kv_store_init(&model->kv, &kv, options->n_pages, error));
     model->base.kv_bytes = model->kv.n_bytes;
     REALM_TRY(cpu_weights_pack(model, source, options, error));
@@ -159,7 +188,7 @@ realm_status cpu_prepare(struct backend *backend,
     model->max_rows = options->max_rows;
     model->max_logits = options->max_logits;
     model->n_tokens = smallest_table(plan);
-    model->attention_block_rows = cpu_attention_block_rows(plan);
+    cpu_attention_shape(plan, &model->attention_block_rows, &model->attention_group);
     const realm_status status = prepare(model, source, options, error);
     if (status != REALM_OK) {
         cpu_model_destroy(&model->base);
@@ -184,6 +213,8 @@ void cpu_model_destroy(struct backend_model *base)
     give_back(ALLOC_WEIGHTS, model->weight_memory, model->weight_memory_bytes);
     give_back(ALLOC_SCRATCH, model->scratch_memory, model->scratch_memory_bytes);
     give_back(ALLOC_SCRATCH, model->member_memory, model->member_memory_bytes);
+    give_back(ALLOC_SCRATCH, model->split_memory, model->split_floats * sizeof(float));
+    alloc_free(model->split_done);
     alloc_free(model->members);
     alloc_free(model->step.rows);
     alloc_free(model->step.first_attention_block);
