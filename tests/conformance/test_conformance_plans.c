@@ -15,10 +15,13 @@
 #define N_TOKENS 45u
 
 /* Parts of the logits' size.  The reference rounds keys, values and the inputs of quantised
- * products like the backend; what stays is the order of sums, and 8-bit values that fall to the
- * other side of a half. */
+ * products like the backend; what stays is the order of sums, and numbers that then fall to the
+ * other side of a half.  One 8-bit value that does so moves its position, and those that look back
+ * at it, by about a hundredth; where none does, the logits agree to five digits, which some
+ * position must show. */
 #define FLOAT_TOLERANCE     5e-4
-#define QUANTISED_TOLERANCE 2e-2
+#define QUANTISED_TOLERANCE 3e-2
+#define BEST_TOLERANCE      1e-4
 
 /* Weights made for the test: numbers of a healthy size, quantised by the reference. */
 struct made_weights {
@@ -122,6 +125,26 @@ struct expected {
     double tolerance;
 };
 
+static void
+compare_positions(const struct expected *expected, const char *level, const float *logits)
+{
+    const uint32_t vocabulary = plan_vocabulary(expected->plan);
+    double best = INFINITY;
+    for (uint32_t t = 0; t < N_TOKENS; t++) {
+        const size_t first = (size_t)t * vocabulary;
+        const double distance =
+            backend_run_distance(logits + first, expected->logits + first, vocabulary);
+        if (!(distance < expected->tolerance)) {
+            fail_msg("%s on %s: position %u is %g away", expected->name, level, t, distance);
+        }
+        /* Position 0 sees itself alone. */
+        best = t > 0 ? fmin(best, distance) : best;
+    }
+    if (!(best < BEST_TOLERANCE)) {
+        fail_msg("%s on %s: the nearest position is %g away", expected->name, level, best);
+    }
+}
+
 /* False: this machine has no such level. */
 static bool compare_level(const struct expected *expected, const char *level)
 {
@@ -156,10 +179,7 @@ static bool compare_level(const struct expected *expected, const char *level)
             fail_msg("%s on %s: %s", expected->name, level, error.message);
         }
         if (i == 0) {
-            const double distance = backend_run_distance(whole, expected->logits, n);
-            if (!(distance < expected->tolerance)) {
-                fail_msg("%s on %s: distance %g", expected->name, level, distance);
-            }
+            compare_positions(expected, level, whole);
         } else if (memcmp(whole, cut, n * sizeof *cut) != 0) {
             fail_msg("%s on %s: other bits in steps of %u", expected->name, level, chunks[i]);
         }
