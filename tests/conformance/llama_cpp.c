@@ -1,16 +1,20 @@
-/* Greedy continuations of the real models against llama.cpp's, all prompts at once in one engine. */
+/* Greedy continuations of the real models against llama.cpp's, all prompts at once in one engine.
+ */
+#include "engine/engine.h"
 #include "support/cmocka_all.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/engine.h"
-
 #define MAX_PROMPTS 32u
 #define MAX_TOKENS  128u
-/* Log-probabilities closer than this are a tie: 4-bit weights meet 8-bit activations in other orders. */
-#define TIE 0.35f
+/* Margins below this are within rounding: llama.cpp's own margins on these prompts are off by up to
+ * 0.79 (median 0.09) from what transformers computes in float32 with the same weights, and 33 of
+ * its 1,427 choices are not float32's. */
+#define TIE 0.8f
+/* Ties that may go the other way, in parts of all tokens. */
+#define MAX_TIES_PART 0.06
 
 struct golden {
     token_id prompt[MAX_TOKENS];
@@ -89,25 +93,59 @@ static uint32_t read_tokens(struct generation *generation, token_id out[MAX_TOKE
     }
 }
 
-/* Tokens compared before the first tie that went the other way. */
-static uint32_t compare(const struct golden *golden, const token_id *tokens, uint32_t n, uint32_t i_prompt)
+static struct generation *submit(struct engine *engine,
+                                 struct engine_model *model,
+                                 const struct golden *golden,
+                                 uint32_t n_given)
 {
-    for (uint32_t i = 0; i < golden->n_tokens; i++) {
-        if (i < n && tokens[i] == golden->tokens[i]) {
-            continue;
+    token_id prompt[2 * MAX_TOKENS];
+    struct generation *generation;
+    struct realm_error error;
+    memcpy(prompt, golden->prompt, golden->n_prompt * sizeof *prompt);
+    memcpy(prompt + golden->n_prompt, golden->tokens, n_given * sizeof *prompt);
+    const struct request request = {.model = model,
+                                    .prompt = prompt,
+                                    .n_prompt = golden->n_prompt + n_given,
+                                    .max_tokens = golden->n_tokens - n_given};
+    assert_int_equal(engine_submit(engine, &request, &generation, &error), REALM_OK);
+    return generation;
+}
+
+/* Every token of a prompt: after a tie that went the other way, the rest follows llama.cpp's
+ * choice.  Returns how many ties did. */
+static uint32_t compare(struct engine *engine,
+                        struct engine_model *model,
+                        const struct golden *golden,
+                        struct generation *generation)
+{
+    uint32_t n_ties = 0;
+    uint32_t given = 0;
+    for (;;) {
+        token_id tokens[MAX_TOKENS];
+        const uint32_t n = read_tokens(generation, tokens);
+        generation_release(generation);
+        uint32_t i = 0;
+        while (given + i < golden->n_tokens && i < n && tokens[i] == golden->tokens[given + i]) {
+            i++;
         }
-        if (golden->margins[i] > TIE) {
-            print_error("prompt %u, token %u: %u instead of %u, margin %.3f\n",
-                        i_prompt,
-                        i,
-                        i < n ? tokens[i] : 0,
-                        golden->tokens[i],
-                        (double)golden->margins[i]);
-            fail();
+        given += i;
+        if (given == golden->n_tokens) {
+            return n_ties;
         }
-        return i;
+        if (golden->margins[given] > TIE) {
+            fail_msg("token %u is %u instead of %u, margin %.3f",
+                     given,
+                     i < n ? tokens[i] : 0,
+                     golden->tokens[given],
+                     (double)golden->margins[given]);
+        }
+        n_ties++;
+        given++;
+        if (given == golden->n_tokens) {
+            return n_ties;
+        }
+        generation = submit(engine, model, golden, given);
     }
-    return golden->n_tokens;
 }
 
 static void check_model(const char *name, const char *variable)
@@ -132,23 +170,17 @@ static void check_model(const char *name, const char *variable)
         fail_msg("%s", error.message);
     }
     for (uint32_t i = 0; i < n_prompts; i++) {
-        const struct request request = {.model = model,
-                                        .prompt = goldens[i].prompt,
-                                        .n_prompt = goldens[i].n_prompt,
-                                        .max_tokens = goldens[i].n_tokens};
-        assert_int_equal(engine_submit(engine, &request, &generations[i], &error), REALM_OK);
+        generations[i] = submit(engine, model, &goldens[i], 0);
     }
-    uint32_t n_same = 0;
+    uint32_t n_ties = 0;
     uint32_t n_all = 0;
     for (uint32_t i = 0; i < n_prompts; i++) {
-        token_id tokens[MAX_TOKENS];
-        const uint32_t n = read_tokens(generations[i], tokens);
-        n_same += compare(&goldens[i], tokens, n, i);
+        n_ties += compare(engine, model, &goldens[i], generations[i]);
         n_all += goldens[i].n_tokens;
-        generation_release(generations[i]);
     }
-    print_message("%s: %u of %u tokens before a tie\n", name, n_same, n_all);
-    assert_true(n_same * 2 > n_all);
+    print_message("%s: %u tokens, %u ties went the other way\n", name, n_all, n_ties);
+    assert_true(n_all > 64 * 15);
+    assert_true(n_ties < MAX_TIES_PART * n_all);
     engine_destroy(engine);
 }
 
