@@ -161,6 +161,12 @@ static realm_status fill_weight(struct cpu_model *model,
     return REALM_OK;
 }
 
+/* What packing takes time for. */
+static size_t tiles_bytes(const struct cpu_weight *weight)
+{
+    return weight->tile_bytes * weight->n_tiles;
+}
+
 static realm_status pack_all(struct cpu_model *model,
                              struct use *uses,
                              const struct weight_source *source,
@@ -179,15 +185,20 @@ static realm_status pack_all(struct cpu_model *model,
         return realm_error_out_of_memory(error, model->weight_memory_bytes, "the weights");
     }
     model->base.weight_bytes = model->weight_memory_bytes;
+    size_t n_bytes = 0;
+    for (tensor_id id = 0; id < n_tensors; id++) {
+        n_bytes += tiles_bytes(&model->weights[id]);
+    }
     size_t done = 0;
     for (tensor_id id = 0; id < n_tensors; id++) {
         if (!uses[id].matrix && !uses[id].vector) {
             continue;
         }
         REALM_TRY(fill_weight(model, id, uses[id], source, error));
-        done += model->weights[id].tile_bytes * model->weights[id].n_tiles;
+        done += tiles_bytes(&model->weights[id]);
         if (options->progress != NULL) {
-            options->progress(options->progress_context, (float)((double)done / (double)used));
+            const double part = (double)done / (double)n_bytes;
+            options->progress(options->progress_context, (float)part);
         }
     }
     return REALM_OK;
