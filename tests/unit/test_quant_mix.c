@@ -1,8 +1,10 @@
-/* Which type each tensor gets.  The expected choices are those of llama.cpp's quantiser for the
- * same model (llama-quantize --dry-run), read off once and written down here. */
+/* Which type each tensor gets: as llama.cpp's quantiser chooses, for several layouts of models. */
+#include "base/alloc.h"
+#include "base/file.h"
 #include "quant/quant.h"
 #include "support/cmocka_all.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -58,110 +60,107 @@ static void every_mix_is_found_by_its_name_in_any_case(void **state)
     assert_null(quant_mix_find(""));
 }
 
-static void file_types_are_the_formats_numbers(void **state)
+/* --- the golden choices, golden/quant/mixes.txt --- */
+
+struct golden {
+    struct quant_mix_model model;
+    char mix[32];
+    uint32_t n_compared;
+};
+
+static void
+compare_one(struct golden *golden, const char *tensor, uint64_t columns, const char *type)
 {
-    (void)state;
-    static const struct {
-        const char *name;
-        uint32_t number;
-    } rows[] = {{"F32", 0},
-                {"F16", 1},
-                {"Q4_0", 2},
-                {"Q4_1", 3},
-                {"Q8_0", 7},
-                {"Q5_0", 8},
-                {"Q5_1", 9},
-                {"Q2_K", 10},
-                {"Q3_K_S", 11},
-                {"Q3_K_M", 12},
-                {"Q3_K_L", 13},
-                {"Q4_K_S", 14},
-                {"Q4_K_M", 15},
-                {"Q5_K_S", 16},
-                {"Q5_K_M", 17},
-                {"Q6_K", 18},
-                {"Q2_K_S", 21},
-                {"BF16", 32}};
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        assert_int_equal(quant_mix_file_type(quant_mix_find(rows[i].name)), rows[i].number);
+    const struct tensor_type_info *const expected = tensor_type_find_name(type);
+    const bool vector = strstr(tensor, "norm") != NULL;
+    assert_non_null(expected);
+    assert_int_equal(quant_mix_covers(tensor, vector ? 1 : 2), !vector);
+    if (!vector) {
+        assert_chosen(golden->mix, &golden->model, tensor, columns, expected->type);
     }
-    assert_int_equal(quant_mix_file_type(quant_mix_find("Q8_K")), QUANT_NO_FILE_TYPE);
+    golden->n_compared++;
 }
 
-static void what_hurts_most_gets_more_bits(void **state)
+/* "4xQ6_K 2xQ4_K": the types of a role by layer, or the one of a tensor outside of the layers. */
+static void
+compare_runs(struct golden *golden, const char *name, uint64_t columns, const char *runs)
 {
-    (void)state;
-    static const struct {
-        const char *mix;
-        const char *tensor;
-        enum tensor_type expected;
-    } rows[] = {
-        {"Q4_K_M", "token_embd.weight", TENSOR_Q4_K},
-        {"Q4_K_M", "output.weight", TENSOR_Q6_K},
-        {"Q4_K_M", "blk.0.attn_v.weight", TENSOR_Q6_K},
-        {"Q4_K_M", "blk.3.attn_v.weight", TENSOR_Q6_K},
-        {"Q4_K_M", "blk.4.attn_v.weight", TENSOR_Q4_K},
-        {"Q4_K_M", "blk.6.ffn_down.weight", TENSOR_Q6_K},
-        {"Q4_K_M", "blk.7.ffn_down.weight", TENSOR_Q4_K},
-        {"Q4_K_M", "blk.27.ffn_down.weight", TENSOR_Q6_K},
-        {"Q4_K_M", "blk.28.ffn_down.weight", TENSOR_Q6_K},
-        {"Q4_K_M", "blk.31.attn_qkv.weight", TENSOR_Q6_K},
-        {"Q4_K_M", "blk.0.attn_q.weight", TENSOR_Q4_K},
-        {"Q4_K_M", "blk.0.attn_output.weight", TENSOR_Q4_K},
-        {"Q4_K_S", "blk.3.attn_v.weight", TENSOR_Q5_K},
-        {"Q4_K_S", "blk.4.attn_v.weight", TENSOR_Q4_K},
-        {"Q4_K_S", "blk.3.ffn_down.weight", TENSOR_Q5_K},
-        {"Q4_K_S", "blk.4.ffn_down.weight", TENSOR_Q4_K},
-        {"Q5_K_M", "blk.0.attn_v.weight", TENSOR_Q6_K},
-        {"Q5_K_M", "blk.4.ffn_down.weight", TENSOR_Q5_K},
-        {"Q5_K_S", "blk.0.attn_v.weight", TENSOR_Q5_K},
-        {"Q3_K_M", "blk.1.attn_v.weight", TENSOR_Q5_K},
-        {"Q3_K_M", "blk.2.attn_v.weight", TENSOR_Q4_K},
-        {"Q3_K_M", "blk.1.ffn_down.weight", TENSOR_Q5_K},
-        {"Q3_K_M", "blk.2.ffn_down.weight", TENSOR_Q4_K},
-        {"Q3_K_M", "blk.2.attn_output.weight", TENSOR_Q4_K},
-        {"Q3_K_M", "blk.2.ffn_gate.weight", TENSOR_Q3_K},
-        {"Q3_K_L", "blk.9.ffn_down.weight", TENSOR_Q5_K},
-        {"Q3_K_L", "blk.9.attn_output.weight", TENSOR_Q5_K},
-        {"Q3_K_S", "blk.0.attn_v.weight", TENSOR_Q3_K},
-        {"Q2_K", "blk.9.attn_v.weight", TENSOR_Q4_K},
-        {"Q2_K", "blk.9.ffn_down.weight", TENSOR_Q3_K},
-        {"Q2_K", "blk.9.attn_output.weight", TENSOR_Q3_K},
-        {"Q2_K_S", "blk.9.attn_v.weight", TENSOR_Q4_K},
-        {"Q2_K_S", "blk.3.ffn_down.weight", TENSOR_Q4_K},
-        {"Q2_K_S", "blk.4.ffn_down.weight", TENSOR_Q2_K},
-        {"Q6_K", "blk.0.attn_v.weight", TENSOR_Q6_K},
-        {"Q4_0", "output.weight", TENSOR_Q6_K},
-        {"Q4_0", "blk.0.attn_v.weight", TENSOR_Q4_0},
-        {"Q8_0", "output.weight", TENSOR_Q8_0},
-        {"F16", "output.weight", TENSOR_F16},
-        {"BF16", "token_embd.weight", TENSOR_BF16},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        assert_chosen(rows[i].mix, &grouped, rows[i].tensor, 4096, rows[i].expected);
+    const bool layered = strncmp(name, "output", 6) != 0 && strncmp(name, "token_embd", 10) != 0;
+    uint32_t layer = 0;
+    uint32_t count;
+    char type[16];
+    int length;
+    while (sscanf(runs, " %ux%15s%n", &count, type, &length) == 2) {
+        for (runs += length; count > 0; count--, layer++) {
+            char tensor[96];
+            (void)snprintf(tensor, sizeof(tensor), "blk.%u.%s", layer, name);
+            compare_one(golden, layered ? tensor : name, columns, type);
+        }
+    }
+    assert_int_equal(layer, layered ? golden->model.n_layers : 1);
+}
+
+static void take_line(struct golden *golden, const char *line)
+{
+    char name[64];
+    uint32_t n[4];
+    uint64_t columns;
+    int length = 0;
+    if (line[0] == '#' || line[0] == '\0') {
+        return;
+    }
+    if (sscanf(line, "model %63s %u %u %u %u", name, &n[0], &n[1], &n[2], &n[3]) == 5) {
+        golden->model = (struct quant_mix_model){.architecture = "llama",
+                                                 .n_layers = n[0],
+                                                 .n_heads = n[1],
+                                                 .n_kv_heads = n[2],
+                                                 .tied_embeddings = n[3] != 0};
+    } else if (sscanf(line, "mix %31s %u", golden->mix, &n[0]) == 2) {
+        assert_int_equal(quant_mix_file_type(quant_mix_find(golden->mix)), n[0]);
+    } else {
+        assert_int_equal(sscanf(line, "%63s %" SCNu64 "%n", name, &columns, &length), 2);
+        compare_runs(golden, name, columns, line + length);
     }
 }
 
-static void heads_that_share_nothing_ask_for_fewer_bits(void **state)
+static void each_tensor_gets_the_type_that_llama_cpp_gives_it(void **state)
+{
+    (void)state;
+    char *text;
+    size_t n_bytes;
+    struct golden golden = {.n_compared = 0};
+    assert_int_equal(
+        file_read(REALM_TEST_DATA "/golden/quant/mixes.txt", 1u << 20, &text, &n_bytes, NULL), 0);
+    for (char *line = text; *line != '\0';) {
+        char *const end = line + strcspn(line, "\n");
+        const bool last = *end == '\0';
+        *end = '\0';
+        take_line(&golden, line);
+        line = last ? end : end + 1;
+    }
+    alloc_free(text);
+    assert_true(golden.n_compared > 20000);
+}
+
+/* llama.cpp makes it only with an importance matrix, so it is not among the golden choices. */
+static void the_smallest_mix_spares_attn_v_and_the_first_layers(void **state)
 {
     (void)state;
     const struct quant_mix_model alone = {.n_layers = 32, .n_heads = 32, .n_kv_heads = 32};
-    assert_chosen("Q2_K", &alone, "blk.9.attn_v.weight", 4096, TENSOR_Q3_K);
+    assert_int_equal(quant_mix_file_type(quant_mix_find("Q2_K_S")), 21);
+    assert_chosen("Q2_K_S", &grouped, "blk.9.attn_v.weight", 4096, TENSOR_Q4_K);
     assert_chosen("Q2_K_S", &alone, "blk.9.attn_v.weight", 4096, TENSOR_Q2_K);
-    const struct quant_mix_model large = {.n_layers = 80, .n_heads = 64, .n_kv_heads = 8};
-    assert_chosen("Q3_K_S", &large, "blk.20.attn_v.weight", 8192, TENSOR_Q5_K);
-    assert_chosen("Q4_K_S", &large, "blk.20.attn_v.weight", 8192, TENSOR_Q5_K);
+    assert_chosen("Q2_K_S", &grouped, "blk.3.ffn_down.weight", 4096, TENSOR_Q4_K);
+    assert_chosen("Q2_K_S", &grouped, "blk.4.ffn_down.weight", 4096, TENSOR_Q2_K);
 }
 
-static void embeddings_that_are_the_output_too_are_treated_as_it(void **state)
+static void types_for_activations_have_no_file_type(void **state)
 {
     (void)state;
-    const struct quant_mix_model tied = {
-        .n_layers = 30, .n_heads = 9, .n_kv_heads = 3, .tied_embeddings = true};
-    assert_chosen("Q4_K_M", &tied, "token_embd.weight", 512, TENSOR_Q6_K);
-    assert_chosen("Q4_K_M", &tied, "token_embd.weight", 576, TENSOR_Q8_0);
-    assert_chosen("Q4_1", &tied, "token_embd.weight", 576, TENSOR_Q8_0);
-    assert_chosen("Q8_0", &tied, "token_embd.weight", 576, TENSOR_Q8_0);
+    assert_int_equal(quant_mix_file_type(quant_mix_find("Q8_K")), QUANT_NO_FILE_TYPE);
+    assert_int_equal(quant_mix_file_type(quant_mix_find("Q8_1")), QUANT_NO_FILE_TYPE);
+    assert_chosen("Q8_1", &grouped, "output.weight", 4096, TENSOR_Q8_1);
+    assert_chosen("Q8_K", &grouped, "output.weight", 4096, TENSOR_Q8_K);
 }
 
 /* SmolLM2: 576 columns are 2.25 blocks of 256. */
@@ -231,10 +230,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_mix_is_found_by_its_name_in_any_case),
-        cmocka_unit_test(file_types_are_the_formats_numbers),
-        cmocka_unit_test(what_hurts_most_gets_more_bits),
-        cmocka_unit_test(heads_that_share_nothing_ask_for_fewer_bits),
-        cmocka_unit_test(embeddings_that_are_the_output_too_are_treated_as_it),
+        cmocka_unit_test(each_tensor_gets_the_type_that_llama_cpp_gives_it),
+        cmocka_unit_test(the_smallest_mix_spares_attn_v_and_the_first_layers),
+        cmocka_unit_test(types_for_activations_have_no_file_type),
         cmocka_unit_test(columns_that_are_no_whole_blocks_fall_back),
         cmocka_unit_test(what_is_small_and_steers_stays_as_it_is),
         cmocka_unit_test(names_from_a_file_may_say_anything),
