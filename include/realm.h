@@ -66,7 +66,7 @@ struct realm;
 struct realm_options {
     uint32_t n_threads;       /* compute threads; 0: one per core */
     uint32_t context_length;  /* tokens of one sequence; 0: the model's, at most 8192 */
-    uint64_t kv_memory_bytes; /* KV pages of each model; 0: room for 16 sequences or 25 % of memory */
+    uint64_t kv_memory_bytes; /* KV cache of each model; 0: 16,384 tokens or one context */
 };
 
 /* Starts the engine.  *out is the caller's and ends with realm_close. */
@@ -84,7 +84,7 @@ REALM_API REALM_MUST_CHECK realm_status realm_load_model(struct realm *realm,
                                                          const char *path,
                                                          struct realm_error *error);
 
-/* Zero means default in every field; fields are those of the OpenAI API and its usual extensions. */
+/* Zero means default in every field, which are those of the OpenAI API and its usual extensions. */
 struct realm_sampling {
     float temperature; /* 0: greedy */
     float top_p;       /* 0: off */

@@ -1,8 +1,7 @@
 /* The ring between engine and reader: nothing lost, nothing torn, full means refused. */
-#include "support/cmocka_all.h"
-
 #include "base/thread.h"
 #include "engine/event_ring.h"
+#include "support/cmocka_all.h"
 
 static struct event token_event(token_id token, const char *text, size_t n_bytes)
 {

@@ -1,7 +1,6 @@
 /* Page pool and page tables: accounting, forks, copy-on-write. */
-#include "support/cmocka_all.h"
-
 #include "kv/page_table.h"
+#include "support/cmocka_all.h"
 
 #include <string.h>
 
