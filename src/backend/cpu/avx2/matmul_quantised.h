@@ -13,7 +13,7 @@
 /* Group g, rows 8v .. 8v + 7 of a block: unsigned bytes (8-bit layouts: signed). */
 INLINE __m256i unpack_group(enum tile_layout layout, const uint8_t *block, uint32_t g, uint32_t v)
 {
-    if (layout == TILE_Q8_0 || layout == TILE_Q8_K) {
+    if (is_8_bit(layout)) {
         return load_32(block + 64 * g + 32 * v);
     }
     if (layout == TILE_Q2_K || layout == TILE_Q3_K) {
@@ -31,7 +31,7 @@ INLINE __m256i unpack_group(enum tile_layout layout, const uint8_t *block, uint3
     const __m256i raw = load_32(block + g % 4 * 64 + 32 * v);
     const __m256i nibble =
         _mm256_and_si256(g < 4 ? raw : _mm256_srli_epi16(raw, 4), _mm256_set1_epi8(15));
-    if (layout == TILE_Q5_0 || layout == TILE_Q5_1 || layout == TILE_Q5_K) {
+    if (is_5_bit(layout)) {
         const __m256i bits = load_32(block + TILE_NIBBLES_BYTES + 32 * v);
         const __m256i bit =
             g > 4 ? _mm256_srli_epi16(bits, (int)g - 4) : _mm256_slli_epi16(bits, 4 - (int)g);
@@ -45,23 +45,6 @@ INLINE __m256i unpack_group(enum tile_layout layout, const uint8_t *block, uint3
         return _mm256_or_si256(nibble, _mm256_and_si256(pair, _mm256_set1_epi8(48)));
     }
     return nibble;
-}
-
-/* What is subtracted from the unsigned weights. */
-INLINE int offset_of(enum tile_layout layout)
-{
-    switch (layout) {
-    case TILE_Q3_K:
-        return 4;
-    case TILE_Q4_0:
-        return 8;
-    case TILE_Q5_0:
-        return 16;
-    case TILE_Q6_K:
-        return 32;
-    default:
-        return 0;
-    }
 }
 
 /* Groups whose products add up in 16 bits, and that share a part scale. */
@@ -82,19 +65,9 @@ INLINE uint32_t groups_of(enum tile_layout layout)
     }
 }
 
-INLINE bool has_parts(enum tile_layout layout)
-{
-    return layout == TILE_Q2_K || layout == TILE_Q3_K || layout == TILE_Q6_K;
-}
-
-INLINE bool has_float_min(enum tile_layout layout)
-{
-    return layout == TILE_Q4_1 || layout == TILE_Q5_1 || layout == TILE_Q4_K || layout == TILE_Q5_K;
-}
-
 INLINE __m256i multiply_4(enum tile_layout layout, __m256i w, __m256i x)
 {
-    if (layout == TILE_Q8_0 || layout == TILE_Q8_K) {
+    if (is_8_bit(layout)) {
         return _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
     }
     return _mm256_maddubs_epi16(w, x);
