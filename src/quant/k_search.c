@@ -18,31 +18,13 @@ static float inverse_of(f16_bits bits)
     return value != 0 ? 1.0f / value : 0.0f;
 }
 
-/* F16 bits of a unit; what would vanish becomes the smallest there is, which may still tell
- * something. */
-static f16_bits unit_bits(float unit)
-{
-    const f16_bits bits = quant_f32_to_f16(unit);
-    return (bits & 0x7FFFu) == 0 && unit != 0 ? (f16_bits)(bits | 1u) : bits;
-}
-
-/* Levels of one sub-block for its integers; returns the squared error. */
-static double set_levels_unsigned(const float *values,
-                                  const float *importance,
-                                  int n,
-                                  float scale,
-                                  float min,
-                                  int high,
-                                  uint8_t *levels)
+static void
+set_levels_unsigned(const float *values, int n, float scale, float min, int high, uint8_t *levels)
 {
     const float inverse = scale != 0 ? 1.0f / scale : 0.0f;
-    double error = 0;
     for (int i = 0; i < n; i++) {
         levels[i] = (uint8_t)quant_nearest((values[i] + min) * inverse, 0, high);
-        const double off = (double)(scale * (float)levels[i] - min - values[i]);
-        error += (importance != NULL ? (double)importance[i] : 1.0) * off * off;
     }
-    return error;
 }
 
 /* The integers of a sub-block's scale and min: their neighbours are tried too, since rounding a
@@ -61,14 +43,18 @@ static void choose_pair(const float *values,
     const int scale = quant_nearest(wanted[0] * inverse_of(out->scale), 0, scale_high);
     const int min = quant_nearest(wanted[1] * inverse_of(out->min), 0, scale_high);
     double best_error = INFINITY;
-    uint8_t levels[BLOCK_K];
     for (int i = scale - 1; i <= scale + 1; i++) {
         for (int j = min - 1; j <= min + 1; j++) {
             if (i < 0 || i > scale_high || j < 0 || j > scale_high) {
                 continue;
             }
-            const double error = set_levels_unsigned(
-                values, importance, n, scale_unit * (float)i, min_unit * (float)j, high, levels);
+            const double error = search_error(values,
+                                              importance,
+                                              (uint32_t)n,
+                                              scale_unit * (float)i,
+                                              min_unit * (float)j,
+                                              0,
+                                              high);
             if (error < best_error) {
                 best_error = error;
                 out->scales[s] = (uint8_t)i;
@@ -76,13 +62,12 @@ static void choose_pair(const float *values,
             }
         }
     }
-    (void)set_levels_unsigned(values,
-                              importance,
-                              n,
-                              scale_unit * (float)out->scales[s],
-                              min_unit * (float)out->mins[s],
-                              high,
-                              out->levels + s * n);
+    set_levels_unsigned(values,
+                        n,
+                        scale_unit * (float)out->scales[s],
+                        min_unit * (float)out->mins[s],
+                        high,
+                        out->levels + s * n);
 }
 
 void k_search_unsigned(const float *values,
@@ -103,8 +88,8 @@ void k_search_unsigned(const float *values,
             greatest[k] = pairs[s][k] > greatest[k] ? pairs[s][k] : greatest[k];
         }
     }
-    out->scale = unit_bits(greatest[0] / (float)scale_high);
-    out->min = unit_bits(greatest[1] / (float)scale_high);
+    out->scale = quant_scale_bits(greatest[0] / (float)scale_high);
+    out->min = quant_scale_bits(greatest[1] / (float)scale_high);
     for (int s = 0; s < n_sub; s++) {
         choose_pair(values + s * n,
                     importance_of(importance, s * n),
@@ -117,17 +102,12 @@ void k_search_unsigned(const float *values,
     }
 }
 
-static double set_levels_signed(
-    const float *values, const float *importance, int n, float scale, int half, int8_t *levels)
+static void set_levels_signed(const float *values, int n, float scale, int half, int8_t *levels)
 {
     const float inverse = scale != 0 ? 1.0f / scale : 0.0f;
-    double error = 0;
     for (int i = 0; i < n; i++) {
         levels[i] = (int8_t)quant_nearest(values[i] * inverse, -half, half - 1);
-        const double off = (double)(scale * (float)levels[i] - values[i]);
-        error += (importance != NULL ? (double)importance[i] : 1.0) * off * off;
     }
-    return error;
 }
 
 void k_search_signed(
@@ -143,26 +123,25 @@ void k_search_signed(
         extreme = fabsf(scales[s]) > fabsf(extreme) ? scales[s] : extreme;
     }
     /* The range of the integers reaches one further down: the extreme takes its lower end. */
-    out->scale = unit_bits(-extreme / (float)scale_half);
+    out->scale = quant_scale_bits(-extreme / (float)scale_half);
     const float unit = quant_f16_to_f32(out->scale);
     for (int s = 0; s < K_MAX_SUB_BLOCKS; s++) {
         const float *const weights = importance_of(importance, s * n);
         const int nearest =
             quant_nearest(scales[s] * inverse_of(out->scale), -scale_half, scale_half - 1);
         double best_error = INFINITY;
-        int8_t levels[16];
         for (int i = nearest - 1; i <= nearest + 1; i++) {
             if (i < -scale_half || i >= scale_half) {
                 continue;
             }
-            const double error =
-                set_levels_signed(values + s * n, weights, n, unit * (float)i, half, levels);
+            const double error = search_error(
+                values + s * n, weights, (uint32_t)n, unit * (float)i, 0, -half, half - 1);
             if (error < best_error) {
                 best_error = error;
                 out->scales[s] = (int8_t)i;
             }
         }
-        (void)set_levels_signed(
-            values + s * n, weights, n, unit * (float)out->scales[s], half, out->levels + s * n);
+        set_levels_signed(
+            values + s * n, n, unit * (float)out->scales[s], half, out->levels + s * n);
     }
 }

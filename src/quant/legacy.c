@@ -47,7 +47,7 @@ static f16_bits
 choose_signed(const float *values, const float *importance, int32_t half, uint8_t levels[N])
 {
     const float scale = search_scale(values, importance, N, -half, half - 1);
-    const f16_bits bits = quant_f32_to_f16(scale);
+    const f16_bits bits = quant_scale_bits(scale);
     const float rounded = quant_f16_to_f32(bits);
     const float inverse = rounded != 0 ? 1.0f / rounded : 0.0f;
     for (int j = 0; j < N; j++) {
@@ -66,8 +66,8 @@ static void choose_with_min(const float *values,
 {
     float subtracted;
     const float scale = search_scale_min(values, importance, N, high, 1, &subtracted);
-    *scale_bits = quant_f32_to_f16(scale);
-    *min_bits = quant_f32_to_f16(-subtracted);
+    *scale_bits = quant_scale_bits(scale);
+    *min_bits = quant_min_bits(-subtracted);
     const float rounded = quant_f16_to_f32(*scale_bits);
     const float min = quant_f16_to_f32(*min_bits);
     const float inverse = rounded != 0 ? 1.0f / rounded : 0.0f;

@@ -7,7 +7,8 @@
 #include "base/status.h"
 #include "gguf/tensor_type.h"
 
-/* n: elements, a multiple of the type's block length.
+/* n: elements, a multiple of the type's block length.  blocks, out of quantise_row: aligned to 4
+ * bytes, as every tensor of an opened GGUF file and each of its rows of more than one block is.
  * importance: n weights of the squared error by column, or NULL. */
 struct quant_type {
     enum tensor_type type;
