@@ -58,7 +58,8 @@ key=$(tr -d '[:space:]' <"$data/state/first_key.txt")
 
 printf 'Q: %s\nA: ' "$question"
 body='{"model": "smollm2", "stream": true, "temperature": 0, "max_tokens": 64,
-       "messages": [{"role": "user", "content": "'$question'"}]}'
+       "messages": [{"role": "system", "content": "You are a helpful assistant."},
+                    {"role": "user", "content": "'$question'"}]}'
 # The key goes in by a file: a command line is for all to read.
 printf 'header = "Authorization: Bearer %s"\n' "$key" >"$data/curl"
 curl --silent --show-error --no-buffer --max-time 120 --config "$data/curl" \
