@@ -15,6 +15,10 @@ static const struct operation {
     {"quantise", test_quantise, NULL},
     {"pack", test_pack, NULL},
     {"matmul", test_matmul, bench_matmul},
+    {"norm", test_norm, NULL},
+    {"rope", test_rope, NULL},
+    {"elementwise", test_elementwise, NULL},
+    {"attention", test_attention, bench_attention},
 };
 
 static const char *value_of(const char *argument, const char *option)
