@@ -3,6 +3,7 @@
 #include "base/text.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,8 +37,12 @@ static realm_status
 refuse_unknown(const struct arg_command *command, const char *given, struct realm_error *error)
 {
     const char *nearest = NULL;
-    uint32_t nearest_distance = NEAR_ENOUGH + 1;
-    const char *const bare = given + strspn(given, "-");
+    char bare[MAX_NAME];
+    const char *const name = given + strspn(given, "-");
+    const int n = snprintf(bare, sizeof bare, "%.*s", (int)strcspn(name, "="), name);
+    /* Half a short name may be wrong, then it is another name. */
+    uint32_t nearest_distance = (uint32_t)(n + 1) / 2 + 1;
+    nearest_distance = nearest_distance > NEAR_ENOUGH + 1 ? NEAR_ENOUGH + 1 : nearest_distance;
     for (const struct arg_option *o = command->options; o->name != NULL; o++) {
         const uint32_t distance = text_distance(bare, o->name);
         if (distance < nearest_distance) {
@@ -81,37 +86,91 @@ realm_status args_parse_size(const char *text, uint64_t *out, struct realm_error
     return REALM_OK;
 }
 
-static realm_status parse_number(const struct arg_option *option,
-                                 const char *text,
-                                 double *out,
-                                 struct realm_error *error)
+static realm_status
+refuse_number(const struct arg_option *option, const char *text, struct realm_error *error)
 {
-    char *end;
-    errno = 0;
-    const double number = strtod(text, &end);
-    const bool whole = option->kind != ARG_FLOAT;
-    const double high = option->high != 0 || option->low != 0 ? option->high
-                        : option->kind == ARG_U32             ? UINT32_MAX
-                                                              : 0x1p63;
-    if (end == text || *end != '\0' || errno != 0 || !(number >= option->low) || number > high ||
-        (whole && number != (double)(uint64_t)number)) {
+    const char *const kind = option->kind == ARG_FLOAT ? "number" : "whole number";
+    if (option->low == 0 && option->high == 0) {
         return realm_error_set(error,
                                REALM_INVALID_ARGUMENT,
-                               "--%s is \"%s\" and must be a%s number between %g and %g",
+                               "--%s is \"%.40s\" and must be a %s",
                                option->name,
                                text,
-                               whole ? " whole" : "",
-                               option->low,
-                               high);
+                               kind);
+    }
+    return realm_error_set(error,
+                           REALM_INVALID_ARGUMENT,
+                           "--%s is \"%.40s\" and must be a %s between %.12g and %.12g",
+                           option->name,
+                           text,
+                           kind,
+                           option->low,
+                           option->high);
+}
+
+/* Digits only: no sign, no exponent, no "0x". */
+static realm_status parse_whole(const struct arg_option *option,
+                                const char *text,
+                                uint64_t *out,
+                                struct realm_error *error)
+{
+    const bool any = option->low == 0 && option->high == 0;
+    const uint64_t most = option->kind == ARG_U32 ? UINT32_MAX : UINT64_MAX;
+    errno = 0;
+    const uint64_t number = strtoull(text, NULL, 10);
+    if (text[0] == '\0' || text[strspn(text, "0123456789")] != '\0' || errno != 0 ||
+        number > most ||
+        (!any && ((double)number < option->low || (double)number > option->high))) {
+        return refuse_number(option, text, error);
     }
     *out = number;
     return REALM_OK;
 }
 
+static realm_status parse_float(const struct arg_option *option,
+                                const char *text,
+                                float *out,
+                                struct realm_error *error)
+{
+    const bool any = option->low == 0 && option->high == 0;
+    char *end;
+    errno = 0;
+    const float number = strtof(text, &end);
+    if (end == text || *end != '\0' || errno != 0 || !isfinite(number) ||
+        (!any && ((double)number < option->low || (double)number > option->high))) {
+        return refuse_number(option, text, error);
+    }
+    *out = number;
+    return REALM_OK;
+}
+
+/* Which of the words between the placeholder's bars. */
+static realm_status parse_choice(const struct arg_option *option,
+                                 const char *text,
+                                 uint32_t *out,
+                                 struct realm_error *error)
+{
+    uint32_t index = 0;
+    for (const char *word = option->placeholder; *word != '\0'; index++) {
+        const size_t n = strcspn(word, "|");
+        if (strlen(text) == n && strncmp(word, text, n) == 0) {
+            *out = index;
+            return REALM_OK;
+        }
+        word += n + (word[n] == '|');
+    }
+    return realm_error_set(error,
+                           REALM_INVALID_ARGUMENT,
+                           "--%s is \"%.40s\" and must be one of %s",
+                           option->name,
+                           text,
+                           option->placeholder);
+}
+
 static realm_status
 set_value(const struct arg_option *option, const char *text, struct realm_error *error)
 {
-    double number = 0;
+    uint64_t number = 0;
     switch (option->kind) {
     case ARG_FLAG:
         *(bool *)option->value = true;
@@ -122,18 +181,15 @@ set_value(const struct arg_option *option, const char *text, struct realm_error 
     case ARG_SIZE:
         return args_parse_size(text, option->value, error);
     case ARG_U32:
-        REALM_TRY(parse_number(option, text, &number, error));
+        REALM_TRY(parse_whole(option, text, &number, error));
         *(uint32_t *)option->value = (uint32_t)number;
         return REALM_OK;
-    case ARG_U64: {
-        REALM_TRY(parse_number(option, text, &number, error));
-        *(uint64_t *)option->value = strtoull(text, NULL, 10);
-        return REALM_OK;
-    }
+    case ARG_U64:
+        return parse_whole(option, text, option->value, error);
     case ARG_FLOAT:
-        REALM_TRY(parse_number(option, text, &number, error));
-        *(float *)option->value = (float)number;
-        return REALM_OK;
+        return parse_float(option, text, option->value, error);
+    case ARG_CHOICE:
+        return parse_choice(option, text, option->value, error);
     case ARG_LIST:
         break;
     }
@@ -149,24 +205,49 @@ set_value(const struct arg_option *option, const char *text, struct realm_error 
     return REALM_OK;
 }
 
+/* The option that argv's `given` names, and its value where they are one word. */
+static const struct arg_option *
+find_option(const struct arg_command *command, const char *given, const char **value)
+{
+    *value = NULL;
+    if (given[1] != '-') {
+        *value = given[2] != '\0' ? given + 2 : NULL;
+        return find_letter(command->options, given[1]);
+    }
+    const char *const equals = strchr(given, '=');
+    const size_t n = equals != NULL ? (size_t)(equals - given) - 2 : strlen(given) - 2;
+    *value = equals != NULL ? equals + 1 : NULL;
+    return find_name(command->options, given + 2, n);
+}
+
+static bool is_option(const char *given)
+{
+    return given[0] == '-' && given[1] != '\0';
+}
+
+/* --help counts wherever an option may stand, whatever else is wrong. */
+static bool wants_help(const struct arg_command *command, int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            return true;
+        }
+        const char *value = NULL;
+        const struct arg_option *const option =
+            is_option(argv[i]) ? find_option(command, argv[i], &value) : NULL;
+        i += option != NULL && option->kind != ARG_FLAG && value == NULL;
+    }
+    return false;
+}
+
 /* One option at argv[*i]; moves *i over its value. */
 static realm_status parse_option(
     const struct arg_command *command, int argc, char **argv, int *i, struct realm_error *error)
 {
-    const char *const given = argv[*i];
-    const struct arg_option *option;
-    const char *value = NULL;
-    if (given[1] == '-') {
-        const char *const equals = strchr(given, '=');
-        const size_t n = equals != NULL ? (size_t)(equals - given) - 2 : strlen(given) - 2;
-        option = find_name(command->options, given + 2, n);
-        value = equals != NULL ? equals + 1 : NULL;
-    } else {
-        option = find_letter(command->options, given[1]);
-        value = given[2] != '\0' ? given + 2 : NULL;
-    }
+    const char *value;
+    const struct arg_option *const option = find_option(command, argv[*i], &value);
     if (option == NULL) {
-        return refuse_unknown(command, given, error);
+        return refuse_unknown(command, argv[*i], error);
     }
     if (option->kind == ARG_FLAG) {
         if (value != NULL) {
@@ -197,17 +278,14 @@ realm_status args_parse(const struct arg_command *command,
 {
     bool only_operands = false;
     operands->n = 0;
-    *help = false;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            *help = true;
-            return REALM_OK;
-        }
+    *help = wants_help(command, argc, argv);
+    if (*help) {
+        return REALM_OK;
     }
     for (int i = 1; i < argc; i++) {
         if (!only_operands && strcmp(argv[i], "--") == 0) {
             only_operands = true;
-        } else if (!only_operands && argv[i][0] == '-' && argv[i][1] != '\0') {
+        } else if (!only_operands && is_option(argv[i])) {
             REALM_TRY(parse_option(command, argc, argv, &i, error));
         } else if (operands->n == command->max_operands || operands->n == ARG_LIST_MAX) {
             return realm_error_set(error,

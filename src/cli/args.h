@@ -11,8 +11,9 @@ enum arg_kind {
     ARG_U32,  /* uint32_t */
     ARG_U64,
     ARG_FLOAT,
-    ARG_SIZE, /* uint64_t bytes: 512M, 2G */
-    ARG_LIST, /* struct arg_list: the option may come again */
+    ARG_SIZE,   /* uint64_t bytes: 512M, 2G */
+    ARG_LIST,   /* struct arg_list: the option may come again */
+    ARG_CHOICE, /* uint32_t: which of the placeholder's words, from 0 */
 };
 
 #define ARG_LIST_MAX 64u
@@ -27,9 +28,9 @@ struct arg_option {
     char letter;      /* 'm' for -m; 0: none */
     enum arg_kind kind;
     void *value;             /* where it goes; keeps its default when the option is absent */
-    const char *placeholder; /* "N"; NULL for flags */
+    const char *placeholder; /* "N"; "text|json" of a choice; NULL for flags */
     const char *help;
-    double low; /* of numbers; both 0: any */
+    double low; /* of numbers; both 0: any that the type holds */
     double high;
 };
 

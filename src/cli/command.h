@@ -1,4 +1,4 @@
-/* The commands of the program: one function each; the table is in main.c. */
+/* The commands of the program: a table of names and functions. */
 #ifndef REALM_CLI_COMMAND_H
 #define REALM_CLI_COMMAND_H
 
@@ -6,6 +6,14 @@
 
 /* argv[0] is the command's own name. Errors were not printed yet; main prints them. */
 typedef realm_status (*command_function)(int argc, char **argv, struct realm_error *error);
+
+struct command_row {
+    const char *name; /* NULL ends the table */
+    command_function run;
+    const char *summary;
+};
+
+const struct command_row *command_table(void);
 
 realm_status cmd_run(int argc, char **argv, struct realm_error *error);
 realm_status cmd_serve(int argc, char **argv, struct realm_error *error);

@@ -7,26 +7,16 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct command_row {
-    const char *name;
-    command_function run;
-    const char *summary;
-} commands[] = {
-    {"run", cmd_run, "chat with a model, or answer one prompt"},
-    {"serve", cmd_serve, "serve models over the OpenAI API"},
-    {"models", cmd_models, "list, show and fetch models"},
-    {"quantize", cmd_quantize, "write a model with smaller weights"},
-    {"tokenize", cmd_tokenize, "text on standard input to token ids"},
-    {"perplexity", cmd_perplexity, "how well a model predicts a text"},
-    {"bench", cmd_bench, "tokens per second, beside the machine's limits"},
-    {"doctor", cmd_doctor, "what this machine offers and lacks"},
-    {"completion", cmd_completion, "completion for the shell"},
-};
-
-#define N_COMMANDS (sizeof commands / sizeof commands[0])
-
 /* Exit codes: part of the interface, in --help. */
-enum { EXIT_USAGE = 2, EXIT_MISSING = 3, EXIT_BAD_FILE = 4, EXIT_RESOURCES = 5, EXIT_DENIED = 6 };
+enum {
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2,
+    EXIT_MISSING = 3,
+    EXIT_BAD_FILE = 4,
+    EXIT_RESOURCES = 5,
+    EXIT_DENIED = 6,
+    EXIT_INTERRUPTED = 130,
+};
 
 static int exit_code(realm_status status)
 {
@@ -36,18 +26,18 @@ static int exit_code(realm_status status)
         [REALM_INVALID_FORMAT] = EXIT_BAD_FILE,
         [REALM_UNSUPPORTED] = EXIT_BAD_FILE,
         [REALM_NOT_FOUND] = EXIT_MISSING,
-        [REALM_ALREADY_EXISTS] = 1,
+        [REALM_ALREADY_EXISTS] = EXIT_FAILED,
         [REALM_UNAUTHENTICATED] = EXIT_DENIED,
         [REALM_PERMISSION_DENIED] = EXIT_DENIED,
         [REALM_QUOTA_EXCEEDED] = EXIT_RESOURCES,
         [REALM_RESOURCE_EXHAUSTED] = EXIT_RESOURCES,
         [REALM_OUT_OF_MEMORY] = EXIT_RESOURCES,
-        [REALM_CANCELLED] = 130,
-        [REALM_DEADLINE_EXCEEDED] = 1,
-        [REALM_UNAVAILABLE] = 1,
-        [REALM_IO] = 1,
-        [REALM_GUEST_TRAPPED] = 1,
-        [REALM_INTERNAL] = 1,
+        [REALM_CANCELLED] = EXIT_INTERRUPTED,
+        [REALM_DEADLINE_EXCEEDED] = EXIT_FAILED,
+        [REALM_UNAVAILABLE] = EXIT_FAILED,
+        [REALM_IO] = EXIT_FAILED,
+        [REALM_GUEST_TRAPPED] = EXIT_FAILED,
+        [REALM_INTERNAL] = EXIT_FAILED,
     };
     _Static_assert(sizeof codes / sizeof codes[0] == REALM_N_STATUSES, "a code for each status");
     return codes[status];
@@ -57,8 +47,8 @@ static void print_help(void)
 {
     printf("realm %s: run and serve GGUF models\n\nUsage: realm COMMAND [options]\n\nCommands:\n",
            realm_version());
-    for (size_t i = 0; i < N_COMMANDS; i++) {
-        printf("  %-12s %s\n", commands[i].name, commands[i].summary);
+    for (const struct command_row *c = command_table(); c->name != NULL; c++) {
+        printf("  %-12s %s\n", c->name, c->summary);
     }
     printf("\n\"realm COMMAND --help\" shows its options and examples; --version the version.\n\n"
            "Exit codes: 0 done, 1 failed, 2 wrong use, 3 not found, 4 bad or unsupported file,\n"
@@ -69,11 +59,11 @@ static int refuse_command(const char *given)
 {
     const char *nearest = NULL;
     uint32_t nearest_distance = 4;
-    for (size_t i = 0; i < N_COMMANDS; i++) {
-        const uint32_t distance = text_distance(given, commands[i].name);
+    for (const struct command_row *c = command_table(); c->name != NULL; c++) {
+        const uint32_t distance = text_distance(given, c->name);
         if (distance < nearest_distance) {
             nearest_distance = distance;
-            nearest = commands[i].name;
+            nearest = c->name;
         }
     }
     (void)fprintf(stderr, "realm: unknown command \"%s\"", given);
@@ -82,6 +72,22 @@ static int refuse_command(const char *given)
     }
     (void)fprintf(stderr, "\n\"realm --help\" lists the commands\n");
     return EXIT_USAGE;
+}
+
+static int run_command(const struct command_row *command, int argc, char **argv)
+{
+    struct realm_error error = {.status = REALM_OK};
+    const realm_status status = command->run(argc, argv, &error);
+    if (status != REALM_OK && error.message[0] != '\0') {
+        const bool colour = term_has_colour(stderr);
+        (void)fprintf(stderr,
+                      "%srealm %s:%s %s\n",
+                      colour ? "\033[1;31m" : "",
+                      command->name,
+                      colour ? "\033[0m" : "",
+                      error.message);
+    }
+    return exit_code(status);
 }
 
 int main(int argc, char **argv)
@@ -97,22 +103,10 @@ int main(int argc, char **argv)
         printf("realm %s\n", realm_version());
         return 0;
     }
-    for (size_t i = 0; i < N_COMMANDS; i++) {
-        if (strcmp(argv[1], commands[i].name) != 0) {
-            continue;
+    for (const struct command_row *c = command_table(); c->name != NULL; c++) {
+        if (strcmp(argv[1], c->name) == 0) {
+            return run_command(c, argc - 1, argv + 1);
         }
-        struct realm_error error = {.status = REALM_OK};
-        const realm_status status = commands[i].run(argc - 1, argv + 1, &error);
-        if (status != REALM_OK && error.message[0] != '\0') {
-            const bool colour = term_has_colour(stderr);
-            (void)fprintf(stderr,
-                          "%srealm %s:%s %s\n",
-                          colour ? "\033[1;31m" : "",
-                          argv[1],
-                          colour ? "\033[0m" : "",
-                          error.message);
-        }
-        return exit_code(status);
     }
     return refuse_command(argv[1]);
 }

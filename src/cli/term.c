@@ -1,15 +1,11 @@
 #include "cli/term.h"
 
-#include "base/clock.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define DRAW_INTERVAL_NS 100000000ull
-#define DEFAULT_COLUMNS  80u
-#define BAR_COLUMNS      24u
+#define DEFAULT_COLUMNS 80u
 
 bool term_is_terminal(FILE *stream)
 {
@@ -31,72 +27,44 @@ uint32_t term_columns(void)
                                                                            : DEFAULT_COLUMNS;
 }
 
-void progress_begin(struct progress *progress, const char *label, uint64_t total, bool bytes)
+/* Bytes of the character at the front that a terminal would obey; 0: it is harmless. */
+static size_t control_bytes(const uint8_t *text, size_t n_bytes)
 {
-    *progress = (struct progress){.total = total, .bytes = bytes, .begin_ns = clock_monotonic_ns()};
-    (void)snprintf(progress->label, sizeof progress->label, "%s", label);
+    if ((text[0] < 0x20 && text[0] != '\n' && text[0] != '\t') || text[0] == 0x7f) {
+        return 1;
+    }
+    /* C1: U+0080 to U+009F. */
+    return n_bytes >= 2 && text[0] == 0xc2 && text[1] < 0xa0 ? 2 : 0;
 }
 
-static void draw_amount(char *out, size_t n, const struct progress *progress, uint64_t done)
+void term_write(FILE *stream, struct bytes text)
 {
-    if (progress->bytes) {
-        (void)snprintf(out, n, "%.1f/%.1f MB", (double)done / 1e6, (double)progress->total / 1e6);
-    } else {
-        (void)snprintf(
-            out, n, "%llu/%llu", (unsigned long long)done, (unsigned long long)progress->total);
-    }
-}
-
-static void draw(const struct progress *progress, uint64_t done, uint64_t now_ns)
-{
-    char bar[BAR_COLUMNS + 1];
-    char amount[64];
-    char line[256];
-    const double part = progress->total > 0 ? (double)done / (double)progress->total : 0;
-    const double seconds = (double)(now_ns - progress->begin_ns) / 1e9;
-    const double rate = seconds > 0 ? (double)(done - progress->begin_done) / seconds : 0;
-    const uint32_t filled = (uint32_t)((part < 1 ? part : 1) * BAR_COLUMNS);
-    memset(bar, ' ', BAR_COLUMNS);
-    memset(bar, '=', filled);
-    if (filled < BAR_COLUMNS) {
-        bar[filled] = '>';
-    }
-    bar[BAR_COLUMNS] = '\0';
-    draw_amount(amount, sizeof amount, progress, done);
-    int n = snprintf(
-        line, sizeof line, "%s %3.0f %% [%s] %s", progress->label, part * 100, bar, amount);
-    if (n > 0 && (size_t)n < sizeof line && rate > 0) {
-        const double left = (double)(progress->total - done) / rate;
-        (void)snprintf(line + n,
-                       sizeof line - (size_t)n,
-                       progress->bytes ? "  %.1f MB/s  %d:%02d" : "  %.1f/s  %d:%02d",
-                       progress->bytes ? rate / 1e6 : rate,
-                       (int)left / 60,
-                       (int)left % 60);
-    }
-    (void)fprintf(stderr, "\r\033[K%.*s", (int)term_columns() - 1, line);
-    (void)fflush(stderr);
-}
-
-void progress_update(struct progress *progress, uint64_t done)
-{
-    const uint64_t now_ns = clock_monotonic_ns();
-    if (progress->drawn_ns == 0 && done < progress->total) {
-        progress->begin_done = progress->begin_done == 0 ? done : progress->begin_done;
-    }
-    if (!term_is_terminal(stderr) || now_ns - progress->drawn_ns < DRAW_INTERVAL_NS) {
+    if (text.length == 0 || !term_is_terminal(stream)) {
+        (void)fwrite(text.data, 1, text.length, stream);
         return;
     }
-    progress->drawn_ns = now_ns;
-    progress->shown = true;
-    draw(progress, done > progress->total ? progress->total : done, now_ns);
+    size_t kept = 0;
+    for (size_t i = 0; i < text.length;) {
+        const size_t n = control_bytes(text.data + i, text.length - i);
+        if (n > 0) {
+            (void)fwrite(text.data + kept, 1, i - kept, stream);
+            (void)fputs("\xef\xbf\xbd", stream);
+            kept = i + n;
+        }
+        i += n > 0 ? n : 1;
+    }
+    (void)fwrite(text.data + kept, 1, text.length - kept, stream);
 }
 
-void progress_end(struct progress *progress)
+const char *term_bytes(uint64_t n_bytes, char out[16])
 {
-    if (progress->shown) {
-        (void)fprintf(stderr, "\r\033[K");
-        (void)fflush(stderr);
-        progress->shown = false;
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
+    double amount = (double)n_bytes;
+    size_t unit = 0;
+    while (amount >= 999.95 && unit + 1 < sizeof units / sizeof units[0]) {
+        amount /= 1000;
+        unit++;
     }
+    (void)snprintf(out, 16, unit == 0 ? "%.0f %s" : "%.1f %s", amount, units[unit]);
+    return out;
 }

@@ -1,31 +1,22 @@
-/* What a terminal gets and a pipe does not: colours, progress bars. */
+/* What a terminal gets and a pipe does not: colours, and text made harmless. */
 #ifndef REALM_CLI_TERM_H
 #define REALM_CLI_TERM_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "base/bytes.h"
+
 #include <stdio.h>
 
 /* True: a person reads it (and NO_COLOR is not set, for colours). */
 bool term_is_terminal(FILE *stream);
 bool term_has_colour(FILE *stream);
+/* Of the terminal on standard error; 80 where there is none. */
 uint32_t term_columns(void);
 
-/* A bar on standard error: "label  42 % [=====>    ] 41.2/98.1 MB  12.3 MB/s  0:04".  Draws at most
- * ten times a second, and nothing at all where standard error is no terminal. */
-struct progress {
-    char label[64];
-    uint64_t total; /* 0: unknown */
-    uint64_t begin_ns;
-    uint64_t begin_done; /* what was there already when it began */
-    uint64_t drawn_ns;
-    bool bytes; /* units are bytes */
-    bool shown;
-};
+/* Writes text that somebody else made (a model, a file): control characters but newline and tab
+ * become U+FFFD on a terminal, so that they cannot command it; elsewhere the bytes are kept. */
+void term_write(FILE *stream, struct bytes text);
 
-void progress_begin(struct progress *progress, const char *label, uint64_t total, bool bytes);
-void progress_update(struct progress *progress, uint64_t done);
-/* Clears the line. */
-void progress_end(struct progress *progress);
+/* "98.4 MB" in the caller's buffer, which it returns. */
+const char *term_bytes(uint64_t n_bytes, char out[16]);
 
 #endif

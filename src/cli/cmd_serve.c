@@ -1,0 +1,307 @@
+/* realm serve: models in, an address out, until a signal. */
+#include "base/file.h"
+#include "base/log.h"
+#include "base/trace.h"
+#include "cli/command.h"
+#include "cli/paths.h"
+#include "cli/progress.h"
+#include "cli/term.h"
+#include "engine/engine.h"
+#include "server/server.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_PORT   8080u
+#define MAX_NAME_BYTES 128u
+
+struct serve {
+    struct arg_list models;
+    const char *host;
+    uint32_t port;
+    const char *port_file;
+    uint32_t n_threads;
+    uint32_t context_length;
+    uint64_t kv_memory_bytes;
+    const char *data;
+    const char *key;
+    const char *cpu_level;
+    uint32_t drain_s;
+    uint32_t log_format;
+    uint32_t log_level;
+};
+
+/* The handler has nothing but static storage to find the server by. */
+static struct server *running_server;
+
+/* The first signal drains; it puts the usual effect back, so that a second one ends at once. */
+static void on_signal(int number)
+{
+    (void)number;
+    (void)signal(SIGINT, SIG_DFL);
+    (void)signal(SIGTERM, SIG_DFL);
+    server_stop(running_server);
+}
+
+static void on_load(void *context, float part)
+{
+    progress_update(context, (uint64_t)(part * 1000.0F));
+}
+
+static realm_status load_model(const struct serve *serve,
+                               struct engine *engine,
+                               const char *name,
+                               const char *path,
+                               struct realm_error *error)
+{
+    struct progress bar;
+    struct engine_model *model;
+    char label[64];
+    (void)snprintf(label, sizeof label, "loading %.40s", name);
+    progress_begin(&bar, label, 1000, PROGRESS_PARTS);
+    const struct engine_model_options options = {
+        .context_length = serve->context_length,
+        .kv_memory_bytes = serve->kv_memory_bytes,
+        .progress = on_load,
+        .progress_context = &bar,
+    };
+    const realm_status status = engine_load_model(engine, name, path, &options, &model, error);
+    progress_end(&bar);
+    if (status == REALM_OK) {
+        log_info("model_loaded",
+                 LOG_TEXT("model", name),
+                 LOG_TEXT("path", path),
+                 LOG_U64("context_tokens", engine_model_context_length(model)),
+                 LOG_U64("memory_mb", engine_model_memory_bytes(model) >> 20));
+    }
+    return status;
+}
+
+/* NAME=PATH, or a PATH or cached name alone. */
+static realm_status load_argument(const struct serve *serve,
+                                  struct engine *engine,
+                                  const char *argument,
+                                  struct realm_error *error)
+{
+    char name[MAX_NAME_BYTES];
+    char path[PATHS_BYTES];
+    const char *const equals = strchr(argument, '=');
+    const char *reference = argument;
+    if (equals != NULL && !file_exists(argument)) {
+        const size_t n = (size_t)(equals - argument);
+        if (n == 0 || n >= sizeof name) {
+            return realm_error_set(error,
+                                   REALM_INVALID_ARGUMENT,
+                                   "--model %.80s: the name before = must have 1 to %u bytes",
+                                   argument,
+                                   MAX_NAME_BYTES - 1);
+        }
+        memcpy(name, argument, n);
+        name[n] = '\0';
+        reference = equals + 1;
+    } else {
+        paths_model_name(argument, name, sizeof name);
+    }
+    REALM_TRY(paths_find_model(reference, path, error));
+    return load_model(serve, engine, name, path, error);
+}
+
+static realm_status
+load_models(const struct serve *serve, struct engine *engine, struct realm_error *error)
+{
+    if (serve->models.n == 0) {
+        return load_argument(serve, engine, hub_catalogue_at(0)->name, error);
+    }
+    for (uint32_t i = 0; i < serve->models.n; i++) {
+        REALM_TRY(load_argument(serve, engine, serve->models.items[i], error));
+    }
+    return REALM_OK;
+}
+
+/* The one thing people look for: where it is, what opens it, what to type. */
+static void print_welcome(const struct server *server, struct engine *engine, const char *data_dir)
+{
+    const char *const bold = term_has_colour(stdout) ? "\033[1m" : "";
+    const char *const plain = bold[0] != '\0' ? "\033[0m" : "";
+    char first_key_path[PATHS_BYTES + 16];
+    char shown[PATHS_BYTES + 32];
+    (void)snprintf(first_key_path, sizeof first_key_path, "%s/first_key.txt", data_dir);
+    if (server_first_key(server)[0] != '\0') {
+        (void)snprintf(shown, sizeof shown, "%s", server_first_key(server));
+        printf("Key:    %s%s%s\n        (shown once; also in %s)\n",
+               bold,
+               shown,
+               plain,
+               first_key_path);
+    } else if (file_exists(first_key_path)) {
+        (void)snprintf(shown, sizeof shown, "$(cat '%s')", first_key_path);
+        printf("Key:    the one in %s\n", first_key_path);
+    } else {
+        (void)snprintf(shown, sizeof shown, "YOUR_KEY");
+        printf("Key:    one of those you have (%s/keys.json holds their hashes only)\n", data_dir);
+    }
+    printf("URL:    %s%s/v1%s\n", bold, server_url(server), plain);
+    printf("Try:    curl -N %s/v1/chat/completions -H \"Authorization: Bearer %s\" "
+           "-H 'Content-Type: application/json' -d '{\"model\":\"%s\",\"stream\":true,"
+           "\"messages\":[{\"role\":\"user\",\"content\":\"What is the capital of France?\"}]}'\n",
+           server_url(server),
+           shown,
+           engine_model_name(engine_model_at(engine, 0)));
+    printf("Ctrl-C lets running answers finish; a second one ends at once.\n");
+    (void)fflush(stdout);
+}
+
+static realm_status run_server(const struct serve *serve,
+                               struct engine *engine,
+                               const char *data_dir,
+                               struct realm_error *error)
+{
+    const struct server_options options = {
+        .engine = engine,
+        .host = serve->host,
+        .port = serve->port,
+        .data_dir = data_dir,
+        .port_file = serve->port_file,
+        .extra_key = serve->key,
+        .drain_timeout_s = serve->drain_s,
+    };
+    struct server *server;
+    /* Bound first: a taken port is told before the models are read. */
+    REALM_TRY(server_start(&options, &server, error));
+    realm_status status = load_models(serve, engine, error);
+    if (status == REALM_OK) {
+        print_welcome(server, engine, data_dir);
+        running_server = server;
+        (void)signal(SIGINT, on_signal);
+        (void)signal(SIGTERM, on_signal);
+        status = server_run(server, error);
+        (void)signal(SIGINT, SIG_DFL);
+        (void)signal(SIGTERM, SIG_DFL);
+        running_server = NULL;
+        log_info("stopped");
+    }
+    server_destroy(server);
+    return status;
+}
+
+static realm_status serve_models(const struct serve *serve, struct realm_error *error)
+{
+    char data_dir[PATHS_BYTES];
+    if (serve->data != NULL) {
+        (void)snprintf(data_dir, sizeof data_dir, "%s", serve->data);
+    } else {
+        REALM_TRY(paths_data_folder(data_dir, error));
+    }
+    const struct engine_options engine_options = {
+        .n_threads = serve->n_threads,
+        .cpu_level = serve->cpu_level,
+    };
+    struct engine *engine;
+    log_configure((enum log_level)serve->log_level, (enum log_format)serve->log_format);
+    trace_configure();
+    REALM_TRY(engine_create(&engine_options, &engine, error));
+    const realm_status status = run_server(serve, engine, data_dir, error);
+    engine_destroy(engine);
+    const realm_status traced = trace_write(status == REALM_OK ? error : NULL);
+    trace_close();
+    return status != REALM_OK ? status : traced;
+}
+
+realm_status cmd_serve(int argc, char **argv, struct realm_error *error)
+{
+    struct serve serve = {
+        .host = "127.0.0.1",
+        .port = DEFAULT_PORT,
+        .key = getenv("REALM_API_KEY"),
+        .log_level = LOG_INFO,
+    };
+    const struct arg_option options[] = {
+        {"model",
+         'm',
+         ARG_LIST,
+         &serve.models,
+         "NAME=PATH",
+         "a model to serve; may come again",
+         0,
+         0},
+        {"host", 0, ARG_TEXT, &serve.host, "H", "address to listen on (127.0.0.1)", 0, 0},
+        {"port", 0, ARG_U32, &serve.port, "P", "port, 0: any free one (8080)", 0, 65535},
+        {"port-file",
+         0,
+         ARG_TEXT,
+         &serve.port_file,
+         "FILE",
+         "write the port here once bound",
+         0,
+         0},
+        {"threads", 't', ARG_U32, &serve.n_threads, "N", "compute threads (one per core)", 1, 1024},
+        {"ctx",
+         'c',
+         ARG_U32,
+         &serve.context_length,
+         "N",
+         "tokens of one sequence (the model's, at most 8192)",
+         16,
+         1 << 24},
+        {"kv-memory",
+         0,
+         ARG_SIZE,
+         &serve.kv_memory_bytes,
+         "SIZE",
+         "KV cache of each model, such as 512M (16,384 tokens)",
+         0,
+         0},
+        {"data",
+         0,
+         ARG_TEXT,
+         &serve.data,
+         "DIR",
+         "keys are kept here (~/.local/share/realm)",
+         0,
+         0},
+        {"drain",
+         0,
+         ARG_U32,
+         &serve.drain_s,
+         "S",
+         "seconds running answers get at the end (30)",
+         1,
+         86400},
+        {"cpu",
+         0,
+         ARG_TEXT,
+         &serve.cpu_level,
+         "LEVEL",
+         "highest CPU level to use, such as avx2",
+         0,
+         0},
+        {"log-format",
+         0,
+         ARG_CHOICE,
+         &serve.log_format,
+         "auto|text|json",
+         "text on a terminal, else JSON (auto)",
+         0,
+         0},
+        {"log-level", 0, ARG_CHOICE, &serve.log_level, "error|warn|info|debug", "(info)", 0, 0},
+        {0},
+    };
+    const struct arg_command command = {
+        .usage = "realm serve [--model NAME=PATH]... [options]",
+        .summary = "Serves models over the OpenAI API.",
+        .examples = "  realm serve                                   the default model\n"
+                    "  realm serve -m smollm2 -m big=/models/big.gguf --port 9000\n"
+                    "  REALM_API_KEY=secret realm serve --host 0.0.0.0   with a key of your own\n",
+        .options = options,
+    };
+    struct arg_operands operands;
+    bool help;
+    REALM_TRY(args_parse(&command, argc, argv, &operands, &help, error));
+    if (help) {
+        args_print_help(&command);
+        return REALM_OK;
+    }
+    return serve_models(&serve, error);
+}

@@ -1,0 +1,19 @@
+#include "cli/command.h"
+
+static const struct command_row commands[] = {
+    {"run", cmd_run, "talk with a model, or answer one prompt"},
+    {"serve", cmd_serve, "serve models over the OpenAI API"},
+    {"models", cmd_models, "list, show and fetch models"},
+    {"quantize", cmd_quantize, "write a model with smaller weights"},
+    {"tokenize", cmd_tokenize, "text on standard input to token ids"},
+    {"perplexity", cmd_perplexity, "how well a model predicts a text"},
+    {"bench", cmd_bench, "tokens per second, beside the machine's limits"},
+    {"doctor", cmd_doctor, "what this machine offers and lacks"},
+    {"completion", cmd_completion, "completion for the shell"},
+    {0},
+};
+
+const struct command_row *command_table(void)
+{
+    return commands;
+}
