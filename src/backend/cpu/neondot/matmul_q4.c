@@ -1,0 +1,23 @@
+#include "backend/cpu/neondot/dot_half.h"
+
+INLINE void
+q4_0(const struct matmul_call *c, const uint8_t *tile, uint32_t row, uint32_t t, uint32_t n)
+{
+    multiply_tokens(TILE_Q4_0, c, tile, row, t, n);
+}
+
+INLINE void
+q4_1(const struct matmul_call *c, const uint8_t *tile, uint32_t row, uint32_t t, uint32_t n)
+{
+    multiply_tokens(TILE_Q4_1, c, tile, row, t, n);
+}
+
+INLINE void
+q4k(const struct matmul_call *c, const uint8_t *tile, uint32_t row, uint32_t t, uint32_t n)
+{
+    multiply_tokens(TILE_Q4_K, c, tile, row, t, n);
+}
+
+MATMUL_KERNEL(matmul_q8_q4_0_16x4__neondot, q4_0, 4)
+MATMUL_KERNEL(matmul_q8_q4_1_16x4__neondot, q4_1, 4)
+MATMUL_KERNEL(matmul_q8_q4k_16x4__neondot, q4k, 4)
