@@ -24,9 +24,14 @@ INLINE __m512i broadcast_4(const void *p)
     return _mm512_set1_epi32(word);
 }
 
-/* SIMDe lacks these conversions, and counts shifts in another type. */
-#if REALM_SIMDE
+/* Compilers and SIMDe do not agree on the type of a shift's count. */
+#if REALM_SIMDE || defined(__clang__)
 typedef unsigned shift_count;
+#else
+typedef int shift_count;
+#endif
+
+#if REALM_SIMDE /* lacks these conversions */
 
 INLINE __m512 widen_halves(__m512i x)
 {
@@ -56,8 +61,6 @@ INLINE __m512 load_bytes(const uint8_t *p)
     return _mm512_loadu_ps(out);
 }
 #else
-typedef int shift_count;
-
 INLINE __m512 to_floats(__m512i x)
 {
     return _mm512_cvtepi32_ps(x);
