@@ -1,5 +1,6 @@
 /* From a model's path to printed tokens:  embed MODEL.gguf "prompt" */
 #include <realm.h>
+
 #include <stdio.h>
 
 static bool print_text(void *context, const char *text, size_t n_bytes)
@@ -9,10 +10,8 @@ static bool print_text(void *context, const char *text, size_t n_bytes)
     return fflush(stdout) == 0;
 }
 
-static realm_status answer(struct realm *realm,
-                           const char *path,
-                           const char *prompt,
-                           struct realm_error *error)
+static realm_status
+answer(struct realm *realm, const char *path, const char *prompt, struct realm_error *error)
 {
     const struct realm_request request = {
         .model = "model", .prompt = prompt, .chat = true, .max_tokens = 128};
