@@ -27,7 +27,7 @@ struct section {
 
 static double take_double(struct byte_cursor *cursor)
 {
-    uint64_t bits;
+    uint64_t bits = 0;
     double value;
     assert_true(byte_cursor_u64(cursor, &bits));
     memcpy(&value, &bits, sizeof value);
@@ -36,7 +36,7 @@ static double take_double(struct byte_cursor *cursor)
 
 static void take_section(struct byte_cursor *cursor, struct section *out)
 {
-    struct bytes taken;
+    struct bytes taken = {.length = 0};
     assert_true(byte_cursor_take(cursor, 16, &taken));
     memcpy(out->name, taken.data, 16);
     out->name[16] = '\0';
@@ -114,8 +114,8 @@ static void check_file(const char *stem)
     char path[1024];
     char *text;
     size_t n_bytes;
-    uint32_t header[5];
-    struct bytes taken;
+    uint32_t header[5] = {0};
+    struct bytes taken = {.length = 0};
     (void)snprintf(path, sizeof path, "%s/golden/quant/%s.bin", REALM_TEST_DATA, stem);
     assert_int_equal(file_read(path, MAX_FILE_BYTES, &text, &n_bytes, NULL), REALM_OK);
     struct byte_cursor cursor = {.bytes = {.data = (const uint8_t *)text, .length = n_bytes}};
