@@ -25,8 +25,8 @@ void quantise_q8_k(const float *values, const float *importance, void *out, size
         for (size_t v = 0; v < BLOCK_K; v++) {
             extreme = fabsf(values[i + v]) > extreme ? fabsf(values[i + v]) : extreme;
         }
-        *block = (struct block_q8_k){.scale = extreme / 127.0f};
-        const float inverse = block->scale > 0 ? 1.0f / block->scale : 0.0f;
+        *block = (struct block_q8_k){.scale = fminf(extreme, 0x1.FFFFFEp127f) / 127.0f};
+        const float inverse = search_inverse(block->scale);
         for (size_t v = 0; v < BLOCK_K; v++) {
             block->values[v] = (int8_t)quant_nearest(values[i + v] * inverse, -127, 127);
             block->sums[v / 16] = (int16_t)(block->sums[v / 16] + block->values[v]);

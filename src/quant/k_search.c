@@ -11,13 +11,6 @@ static const float *importance_of(const float *importance, int first)
     return importance != NULL ? importance + first : NULL;
 }
 
-/* 1 / the F16 number, or 0. */
-static float inverse_of(f16_bits bits)
-{
-    const float value = quant_f16_to_f32(bits);
-    return value != 0 ? 1.0f / value : 0.0f;
-}
-
 static void
 set_levels_unsigned(const float *values, int n, float scale, float min, int high, uint8_t *levels)
 {
@@ -40,8 +33,8 @@ static void choose_pair(const float *values,
 {
     const float scale_unit = quant_f16_to_f32(out->scale);
     const float min_unit = quant_f16_to_f32(out->min);
-    const int scale = quant_nearest(wanted[0] * inverse_of(out->scale), 0, scale_high);
-    const int min = quant_nearest(wanted[1] * inverse_of(out->min), 0, scale_high);
+    const int scale = quant_nearest(wanted[0] * search_inverse(scale_unit), 0, scale_high);
+    const int min = quant_nearest(wanted[1] * search_inverse(min_unit), 0, scale_high);
     double best_error = INFINITY;
     for (int i = scale - 1; i <= scale + 1; i++) {
         for (int j = min - 1; j <= min + 1; j++) {
@@ -128,7 +121,7 @@ void k_search_signed(
     for (int s = 0; s < K_MAX_SUB_BLOCKS; s++) {
         const float *const weights = importance_of(importance, s * n);
         const int nearest =
-            quant_nearest(scales[s] * inverse_of(out->scale), -scale_half, scale_half - 1);
+            quant_nearest(scales[s] * search_inverse(unit), -scale_half, scale_half - 1);
         double best_error = INFINITY;
         for (int i = nearest - 1; i <= nearest + 1; i++) {
             if (i < -scale_half || i >= scale_half) {

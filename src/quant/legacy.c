@@ -49,7 +49,7 @@ choose_signed(const float *values, const float *importance, int32_t half, uint8_
     const float scale = search_scale(values, importance, N, -half, half - 1);
     const f16_bits bits = quant_scale_bits(scale);
     const float rounded = quant_f16_to_f32(bits);
-    const float inverse = rounded != 0 ? 1.0f / rounded : 0.0f;
+    const float inverse = search_inverse(rounded);
     for (int j = 0; j < N; j++) {
         levels[j] = (uint8_t)(quant_nearest(values[j] * inverse, -half, half - 1) + half);
     }
@@ -70,7 +70,7 @@ static void choose_with_min(const float *values,
     *min_bits = quant_min_bits(-subtracted);
     const float rounded = quant_f16_to_f32(*scale_bits);
     const float min = quant_f16_to_f32(*min_bits);
-    const float inverse = rounded != 0 ? 1.0f / rounded : 0.0f;
+    const float inverse = search_inverse(rounded);
     for (int j = 0; j < N; j++) {
         levels[j] = (uint8_t)quant_nearest((values[j] - min) * inverse, 0, high);
     }
@@ -169,21 +169,20 @@ void quantise_q5_1(const float *values, const float *importance, void *out, size
 /* --- 8 bits -------------------------------------------------------------------------------------
  */
 
-/* The extreme goes to 127: with so many levels a search gains nothing.  Returns the unrounded
- * scale. */
-static float choose_bytes(const float values[N], int8_t out[N])
+/* The extreme goes to 127: with so many levels a search gains nothing. */
+static f16_bits choose_bytes(const float values[N], int8_t out[N])
 {
     float extreme = 0;
     for (int j = 0; j < N; j++) {
         extreme = fabsf(values[j]) > extreme ? fabsf(values[j]) : extreme;
     }
-    const float scale = extreme / 127.0f;
-    const float rounded = quant_f16_to_f32(quant_f32_to_f16(scale));
-    const float inverse = rounded != 0 ? 1.0f / rounded : 0.0f;
+    const f16_bits bits = quant_scale_bits(extreme / 127.0f);
+    const float rounded = quant_f16_to_f32(bits);
+    const float inverse = search_inverse(rounded);
     for (int j = 0; j < N; j++) {
         out[j] = (int8_t)quant_nearest(values[j] * inverse, -127, 127);
     }
-    return scale;
+    return bits;
 }
 
 void dequantise_q8_0(const void *blocks, float *out, size_t n)
@@ -202,7 +201,7 @@ void quantise_q8_0(const float *values, const float *importance, void *out, size
     struct block_q8_0 *block = out;
     (void)importance;
     for (size_t i = 0; i < n; i += N, block++) {
-        block->scale = quant_f32_to_f16(choose_bytes(values + i, block->values));
+        block->scale = choose_bytes(values + i, block->values);
     }
 }
 
@@ -222,12 +221,11 @@ void quantise_q8_1(const float *values, const float *importance, void *out, size
     struct block_q8_1 *block = out;
     (void)importance;
     for (size_t i = 0; i < n; i += N, block++) {
-        const float scale = choose_bytes(values + i, block->values);
+        block->scale = choose_bytes(values + i, block->values);
         int32_t sum = 0;
         for (size_t j = 0; j < N; j++) {
             sum += block->values[j];
         }
-        block->scale = quant_f32_to_f16(scale);
-        block->sum = quant_f32_to_f16((float)sum * scale);
+        block->sum = quant_min_bits((float)sum * quant_f16_to_f32(block->scale));
     }
 }

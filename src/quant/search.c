@@ -38,6 +38,12 @@ uint16_t quant_scale_bits(float scale)
     return vanished ? (uint16_t)(bits | 1u) : bits;
 }
 
+float search_inverse(float scale)
+{
+    const float inverse = 1.0f / scale;
+    return isfinite(inverse) ? inverse : 0;
+}
+
 /* quant_nearest for vectors: a number below 2^22 loses its fraction, to nearest even, when
  * 1.5 * 2^23 is added. */
 static inline float nearest_lane(float value, float low, float high)
@@ -237,7 +243,7 @@ double search_error(const float *values,
                     int32_t low,
                     int32_t high)
 {
-    const float inverse = scale != 0 ? 1.0f / scale : 0.0f;
+    const float inverse = search_inverse(scale);
     float error[LANES] = {0};
     for (uint32_t i = 0; i < n; i += LANES) {
         for (uint32_t j = 0; j < LANES; j++) {

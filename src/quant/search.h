@@ -19,6 +19,9 @@ uint16_t quant_scale_bits(float scale);
 /* F16 bits of a min: like a scale's, but may vanish. */
 uint16_t quant_min_bits(float min);
 
+/* 1 / scale; 0 where that is no number of use, so that every level becomes zero. */
+float search_inverse(float scale);
+
 /* value ~ scale * q, q in [low, high].  importance: n weights or NULL.  Returns the scale (0: all
  * values are). */
 float search_scale(
