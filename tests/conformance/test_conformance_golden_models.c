@@ -70,7 +70,7 @@ static void read_logits(struct golden *golden)
         fail_msg("%s", error.message);
     }
     struct byte_cursor cursor = {{(const uint8_t *)golden->file, n_bytes}, 0};
-    struct bytes part;
+    struct bytes part = {.length = 0};
     assert_true(byte_cursor_take(&cursor, 4, &part));
     assert_memory_equal(part.data, "RGLD", 4);
     golden->n_tokens = next_u32(&cursor);
