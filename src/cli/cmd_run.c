@@ -13,9 +13,11 @@
 #include "cli/run.h"
 #include "cli/term.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-#define MAX_INPUT_BYTES ((size_t)64 << 20)
+#define DEFAULT_MAX_TOKENS 1024u
+#define MAX_INPUT_BYTES    ((size_t)64 << 20)
 
 void run_fill_request(const struct run *run, struct request *out)
 {
@@ -205,7 +207,9 @@ static realm_status run_all(struct run *run, bool read_input, struct realm_error
 
 realm_status cmd_run(int argc, char **argv, struct realm_error *error)
 {
-    struct run run = {.sampling = {.temperature = 0.7F, .top_p = 0.95F, .top_k = 40}};
+    struct run run = {.max_tokens = DEFAULT_MAX_TOKENS,
+                      .cpu_level = getenv("REALM_CPU"),
+                      .sampling = {.temperature = 0.7F, .top_p = 0.95F, .top_k = 40}};
     struct sampler_options *const s = &run.sampling;
     const struct arg_option options[] = {
         {"model",
@@ -235,14 +239,7 @@ realm_status cmd_run(int argc, char **argv, struct realm_error *error)
          0,
          0},
         {"stats", 0, ARG_FLAG, &run.stats, NULL, "speed on standard error after each answer", 0, 0},
-        {"max-tokens",
-         'n',
-         ARG_U32,
-         &run.max_tokens,
-         "N",
-         "longest answer (what the context leaves)",
-         1,
-         1 << 24},
+        {"max-tokens", 'n', ARG_U32, &run.max_tokens, "N", "longest answer (1024)", 1, 1 << 24},
         {"min-tokens",
          0,
          ARG_U32,
@@ -343,7 +340,7 @@ realm_status cmd_run(int argc, char **argv, struct realm_error *error)
          ARG_TEXT,
          &run.cpu_level,
          "LEVEL",
-         "highest CPU level to use, such as avx2",
+         "highest CPU level, such as avx2 (REALM_CPU)",
          0,
          0},
         {0},

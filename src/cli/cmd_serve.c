@@ -215,6 +215,7 @@ realm_status cmd_serve(int argc, char **argv, struct realm_error *error)
         .host = "127.0.0.1",
         .port = DEFAULT_PORT,
         .key = getenv("REALM_API_KEY"),
+        .cpu_level = getenv("REALM_CPU"),
         .log_level = LOG_INFO,
     };
     const struct arg_option options[] = {
@@ -274,7 +275,7 @@ realm_status cmd_serve(int argc, char **argv, struct realm_error *error)
          ARG_TEXT,
          &serve.cpu_level,
          "LEVEL",
-         "highest CPU level to use, such as avx2",
+         "highest CPU level, such as avx2 (REALM_CPU)",
          0,
          0},
         {"log-format",

@@ -99,30 +99,66 @@ static bool same_file(const struct stat *a, const char *path)
     return stat(path, &b) == 0 && a->st_dev == b.st_dev && a->st_ino == b.st_ino;
 }
 
-/* Is it the input, or another part "…-0000K-of-0000N.gguf" of it? */
+/* Five digits at most, as in "-00002-of-00005.gguf"; false: there is none. */
+static bool take_number(const char **text, uint32_t *out)
+{
+    const char *digit = *text;
+    uint32_t number = 0;
+    for (; *digit >= '0' && *digit <= '9' && digit - *text < 5; digit++) {
+        number = number * 10 + (uint32_t)(*digit - '0');
+    }
+    const bool taken = digit > *text;
+    *text = digit;
+    *out = number;
+    return taken;
+}
+
+static bool take_text(const char **text, const char *expected)
+{
+    const size_t n = strlen(expected);
+    if (strncmp(*text, expected, n) != 0) {
+        return false;
+    }
+    *text += n;
+    return true;
+}
+
+/* How many parts a path "STEM-0000K-of-0000N.gguf" speaks of; 0: it is no such path. */
+static uint32_t parts_of(const char *path, size_t *stem_length)
+{
+    static const char sample[] = "-00001-of-00001.gguf";
+    const size_t n = strlen(path);
+    uint32_t part;
+    uint32_t n_parts;
+    if (n < sizeof(sample)) {
+        return 0;
+    }
+    *stem_length = n - (sizeof(sample) - 1);
+    const char *text = path + *stem_length;
+    const bool is_part = take_text(&text, "-") && take_number(&text, &part) &&
+                         take_text(&text, "-of-") && take_number(&text, &n_parts) &&
+                         strcmp(text, ".gguf") == 0;
+    return is_part ? n_parts : 0;
+}
+
+/* Is it the input, or another part of it? */
 static bool is_part_of_input(const char *in_path, const char *out_path)
 {
     struct stat out;
     char part[4096];
-    unsigned first;
-    unsigned n_parts;
-    int length = 0;
+    size_t stem_length = 0;
     if (stat(out_path, &out) != 0) {
         return false; /* a new file */
     }
     if (same_file(&out, in_path)) {
         return true;
     }
-    const char *const of = strstr(in_path, "-of-");
-    if (of == NULL || of - in_path < 6 ||
-        sscanf(of - 6, "-%5u-of-%5u.gguf%n", &first, &n_parts, &length) != 2 || length == 0) {
-        return false;
-    }
-    for (unsigned i = 1; i <= n_parts; i++) {
+    const uint32_t n_parts = parts_of(in_path, &stem_length);
+    for (uint32_t i = 1; i <= n_parts; i++) {
         const int n = snprintf(part,
                                sizeof(part),
                                "%.*s-%05u-of-%05u.gguf",
-                               (int)(of - 6 - in_path),
+                               (int)stem_length,
                                in_path,
                                i,
                                n_parts);
@@ -146,8 +182,9 @@ static uint32_t count_layers(const struct gguf *in)
 {
     uint32_t n = 0;
     for (size_t i = 0; i < gguf_n_tensors(in); i++) {
-        unsigned layer;
-        if (sscanf(gguf_tensor_at(in, i)->name, "blk.%5u.", &layer) == 1 && layer >= n) {
+        const char *name = gguf_tensor_at(in, i)->name;
+        uint32_t layer;
+        if (take_text(&name, "blk.") && take_number(&name, &layer) && layer >= n) {
             n = layer + 1;
         }
     }
@@ -264,10 +301,22 @@ static realm_status decide(struct job *job, struct realm_error *error)
 
 /* --- the output --- */
 
-static uint32_t number_of(const struct gguf *in, const char *key)
+/* Split files become one; what kind of file it is, is written anew. */
+static bool is_left_out(const char *key)
 {
-    uint32_t number = 0;
-    return gguf_get_u32(in, key, &number, NULL) == REALM_OK ? number : 0;
+    return strncmp(key, "split.", 6) == 0 || strcmp(key, "general.file_type") == 0;
+}
+
+static realm_status
+put_value(struct job *job, const struct gguf_value *value, struct realm_error *error)
+{
+    uint32_t alignment;
+    if (strcmp(value->key, "general.alignment") == 0) {
+        /* Read from any integer type, written as the one that the format names. */
+        REALM_TRY(gguf_get_u32(job->in, value->key, &alignment, error));
+        return gguf_writer_put_u32(job->writer, value->key, alignment, error);
+    }
+    return gguf_writer_put(job->writer, value, error);
 }
 
 static realm_status put_values(struct job *job, struct realm_error *error)
@@ -275,18 +324,9 @@ static realm_status put_values(struct job *job, struct realm_error *error)
     const uint32_t file_type = quant_mix_file_type(job->options->mix);
     for (size_t i = 0; i < gguf_n_values(job->in); i++) {
         const struct gguf_value *const value = gguf_value_at(job->in, i);
-        const bool is_file_type = strcmp(value->key, "general.file_type") == 0;
-        if (strncmp(value->key, "split.", 6) == 0 ||
-            (is_file_type && file_type == QUANT_NO_FILE_TYPE)) {
-            continue;
+        if (!is_left_out(value->key)) {
+            REALM_TRY(put_value(job, value, error));
         }
-        if (strcmp(value->key, "general.alignment") == 0) {
-            /* Read from any integer type, written as the one that the format names. */
-            REALM_TRY(gguf_writer_put_u32(
-                job->writer, value->key, number_of(job->in, value->key), error));
-            continue;
-        }
-        REALM_TRY(gguf_writer_put(job->writer, value, error));
     }
     if (file_type != QUANT_NO_FILE_TYPE) {
         REALM_TRY(gguf_writer_put_u32(job->writer, "general.file_type", file_type, error));
