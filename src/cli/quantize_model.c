@@ -155,13 +155,8 @@ static bool is_part_of_input(const char *in_path, const char *out_path)
     }
     const uint32_t n_parts = parts_of(in_path, &stem_length);
     for (uint32_t i = 1; i <= n_parts; i++) {
-        const int n = snprintf(part,
-                               sizeof(part),
-                               "%.*s-%05u-of-%05u.gguf",
-                               (int)stem_length,
-                               in_path,
-                               i,
-                               n_parts);
+        const int n = snprintf(
+            part, sizeof(part), "%.*s-%05u-of-%05u.gguf", (int)stem_length, in_path, i, n_parts);
         if (n > 0 && (size_t)n < sizeof(part) && same_file(&out, part)) {
             return true;
         }
@@ -311,6 +306,9 @@ static realm_status
 put_value(struct job *job, const struct gguf_value *value, struct realm_error *error)
 {
     uint32_t alignment;
+    if (is_left_out(value->key)) {
+        return REALM_OK;
+    }
     if (strcmp(value->key, "general.alignment") == 0) {
         /* Read from any integer type, written as the one that the format names. */
         REALM_TRY(gguf_get_u32(job->in, value->key, &alignment, error));
@@ -323,10 +321,7 @@ static realm_status put_values(struct job *job, struct realm_error *error)
 {
     const uint32_t file_type = quant_mix_file_type(job->options->mix);
     for (size_t i = 0; i < gguf_n_values(job->in); i++) {
-        const struct gguf_value *const value = gguf_value_at(job->in, i);
-        if (!is_left_out(value->key)) {
-            REALM_TRY(put_value(job, value, error));
-        }
+        REALM_TRY(put_value(job, gguf_value_at(job->in, i), error));
     }
     if (file_type != QUANT_NO_FILE_TYPE) {
         REALM_TRY(gguf_writer_put_u32(job->writer, "general.file_type", file_type, error));

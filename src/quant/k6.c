@@ -16,7 +16,8 @@ void dequantise_q6_k(const void *blocks, float *out, size_t n)
             const int l = v % 32;
             const int low = block->low[64 * half + 32 * (g % 2) + l] >> g / 2 * 4 & 15;
             const int high = block->high[32 * half + l] >> 2 * g & 3;
-            const float sub_scale = scale * (float)block->scales[v / 16];
+            const int8_t sub = block->scales[v / 16];
+            const float sub_scale = scale * (float)sub;
             out[i + (size_t)v] = sub_scale * (float)((low | high << 4) - 32);
         }
     }

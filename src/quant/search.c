@@ -72,7 +72,7 @@ static void take_samples(struct samples *out,
     for (uint32_t i = 0; importance != NULL && i < n; i++) {
         greatest = importance[i] > greatest ? importance[i] : greatest;
     }
-    const int weighted = greatest > 0 && isfinite(greatest);
+    const int weighted = importance != NULL && greatest > 0 && isfinite(greatest);
     out->n = n;
     for (uint32_t i = 0; i < n; i++) {
         out->x[i] = (values[i] - subtracted) / divisor;
