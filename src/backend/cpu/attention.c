@@ -155,8 +155,9 @@ static void finish(const struct block *block, const struct parts *running)
             memcpy(out->base + row * out->stride + column, values, head_columns * sizeof(float));
             continue;
         }
-        struct quantised_rows out =
-            quantised_at(&model->program.quantised[block->stage->quantised], row);
+        const struct quantised_buffer *const buffer =
+            &model->program.quantised[block->stage->quantised];
+        struct quantised_rows out = quantised_from(&buffer->rows, buffer->columns, row);
         out.values += column;
         out.scales += column / TILE_COLUMNS;
         out.sums += column / (TILE_COLUMNS / 2);

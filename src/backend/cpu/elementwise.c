@@ -39,7 +39,8 @@ void row_select(const struct row_work *work, const struct row_op *op)
 void row_quantise(const struct row_work *work, const struct row_op *op)
 {
     const struct quantised_buffer *const buffer = &work->model->program.quantised[op->index];
-    struct quantised_rows out = quantised_at(buffer, work->row);
+    const struct quantised_rows *const rows = work->alone != NULL ? work->alone : &buffer->rows;
+    struct quantised_rows out = quantised_from(rows, buffer->columns, work->row);
     out.values += work->first_column;
     out.scales += work->first_column / TILE_COLUMNS;
     out.sums += work->first_column / (TILE_COLUMNS / 2);

@@ -24,10 +24,9 @@ static uint32_t divide_up(uint32_t n, uint32_t by)
 static struct cut
 cut_matmul(const struct cpu_model *model, const struct stage *stage, uint32_t n_members)
 {
-    const struct batch *const batch = model->step.batch;
     const struct op *const op = stage->op;
     const uint32_t columns = plan_tensor(model->plan, op->inputs[0])->columns;
-    struct cut cut = {.n_rows = stage->span == SPAN_TOKENS ? batch->n_rows : batch->n_logits};
+    struct cut cut = {.n_rows = stage_rows(model, stage)};
     const uint32_t row_bytes =
         stage->quantised == QUANTISED_NONE ? columns * 4 : columns + columns / 8 * 3;
     const uint32_t fit = ROW_BLOCK_BYTES / row_bytes / ROW_BLOCK_UNIT * ROW_BLOCK_UNIT;
@@ -55,6 +54,7 @@ cut_matmul(const struct cpu_model *model, const struct stage *stage, uint32_t n_
 /* One weight's tiles [first_tile, + piece) for rows [first_row, + n_rows). */
 static void run_piece(const struct cpu_model *model,
                       const struct stage *stage,
+                      const struct quantised_rows *input,
                       const struct matmul_call *piece,
                       uint32_t which,
                       uint32_t first_column,
@@ -70,7 +70,7 @@ static void run_piece(const struct cpu_model *model,
     call.columns = plan_tensor(model->plan, op->weights[which])->columns;
     struct quantised_rows quantised;
     if (layout_is_integer(weight->layout)) {
-        quantised = quantised_at(&model->program.quantised[stage->quantised], first_row);
+        quantised = quantised_from(input, call.columns, first_row);
         call.quantised = &quantised;
     } else {
         const struct place *const x = &model->program.places[op->inputs[0]];
@@ -90,6 +90,20 @@ static void run_piece(const struct cpu_model *model,
     model->backend->kernels.matmul[weight->layout](&call);
 }
 
+/* Row 0 of the input's quantised form; NULL: no weight reads it. */
+static const struct quantised_rows *quantised_input(const struct cpu_model *model,
+                                                    const struct stage *stage,
+                                                    const struct pool_member *member)
+{
+    if (stage->quantised == QUANTISED_NONE) {
+        return NULL;
+    }
+    if (stage > model->program.stages && stage_runs_alone(model, stage - 1)) {
+        return &model->members[member->index].alone;
+    }
+    return &model->program.quantised[stage->quantised].rows;
+}
+
 void cpu_run_matmul(const struct cpu_model *model,
                     const struct stage *stage,
                     const struct pool_member *member,
@@ -98,6 +112,7 @@ void cpu_run_matmul(const struct cpu_model *model,
     const struct op *const op = stage->op;
     const struct cut cut = cut_matmul(model, stage, member->n_members);
     const uint32_t n_pieces = cut.first_piece[op->n_weights];
+    const struct quantised_rows *const input = quantised_input(model, stage, member);
     uint32_t item;
     uint32_t end;
     while (pool_next(counter, n_pieces * cut.n_blocks, 1, &item, &end)) {
@@ -117,7 +132,7 @@ void cpu_run_matmul(const struct cpu_model *model,
             .n_tiles = tiles_left < cut.piece_tiles ? tiles_left : cut.piece_tiles,
             .n_rows = rows_left < cut.block_rows ? rows_left : cut.block_rows,
         };
-        run_piece(model, stage, &call, which, first_column, first_row);
+        run_piece(model, stage, input, &call, which, first_column, first_row);
     }
 }
 

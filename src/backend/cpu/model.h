@@ -44,7 +44,11 @@ struct member_memory {
     float *running; /* attention: merged values, [ATTENTION_MAX_QUERIES][value columns] */
     float *partial; /* attention: one segment's */
     struct attention_query *queries;
+    struct quantised_rows alone; /* what a stage that runs alone leaves, ALONE_ROWS rows */
 };
+
+/* Up to so many rows a norm costs less than the barrier behind it. */
+#define ALONE_ROWS 2u
 
 /* What a row of this step is. */
 struct row_info {
@@ -148,6 +152,10 @@ void cpu_run_rows(const struct cpu_model *model,
                   const struct stage *stage,
                   const struct pool_member *member,
                   struct pool_counter *counter);
+/* All rows, by the calling member alone; see stage.alone. */
+void cpu_run_rows_alone(const struct cpu_model *model,
+                        const struct stage *stage,
+                        const struct pool_member *member);
 void cpu_run_matmul(const struct cpu_model *model,
                     const struct stage *stage,
                     const struct pool_member *member,
@@ -177,6 +185,7 @@ void cpu_count_attention(const struct cpu_model *model,
 struct row_work {
     const struct cpu_model *model;
     float *locals;
+    const struct quantised_rows *alone; /* where a stage that runs alone quantises to; or NULL */
     uint32_t row;
     uint32_t first_column; /* only for stages cut by columns */
     uint32_t n_columns;    /* 0: all */
@@ -192,14 +201,28 @@ static inline float *row_address(const struct row_work *work, tensor_id id)
     return place->base + (size_t)work->row * place->stride;
 }
 
-static inline struct quantised_rows quantised_at(const struct quantised_buffer *q, uint32_t row)
+/* From row `row` on of rows that begin with row 0. */
+static inline struct quantised_rows
+quantised_from(const struct quantised_rows *rows, uint32_t columns, uint32_t row)
 {
     return (struct quantised_rows){
-        .values = q->rows.values + (size_t)row * q->columns,
-        .scales = q->rows.scales + (size_t)row * (q->columns / TILE_COLUMNS),
-        .sums = q->rows.sums + (size_t)row * (q->columns / (TILE_COLUMNS / 2)),
-        .columns = q->columns,
+        .values = rows->values + (size_t)row * columns,
+        .scales = rows->scales + (size_t)row * (columns / TILE_COLUMNS),
+        .sums = rows->sums + (size_t)row * (columns / (TILE_COLUMNS / 2)),
+        .columns = columns,
     };
+}
+
+static inline uint32_t stage_rows(const struct cpu_model *model, const struct stage *stage)
+{
+    const struct batch *const batch = model->step.batch;
+    return stage->span == SPAN_TOKENS ? batch->n_rows : batch->n_logits;
+}
+
+/* True: each member runs this stage whole for itself in this step. */
+static inline bool stage_runs_alone(const struct cpu_model *model, const struct stage *stage)
+{
+    return stage->alone && stage_rows(model, stage) <= ALONE_ROWS;
 }
 
 void row_rope_angles(const struct row_work *work, const struct row_op *op);

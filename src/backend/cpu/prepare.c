@@ -107,7 +107,15 @@ static realm_status take_members(struct cpu_model *model, struct realm_error *er
     const size_t value_bytes =
         (size_t)ATTENTION_MAX_QUERIES * kv_value_columns(kv.head_columns) * sizeof(float);
     const size_t query_bytes = align(ATTENTION_MAX_QUERIES * sizeof(struct attention_query));
-    const size_t each = model->local_bytes + 2 * value_bytes + query_bytes;
+    size_t alone_columns = 0;
+    for (uint32_t i = 0; i < model->program.n_quantised; i++) {
+        const size_t columns = model->program.quantised[i].columns;
+        alone_columns = columns > alone_columns ? columns : alone_columns;
+    }
+    /* Values; scales and sums take less. */
+    const size_t alone_bytes = align(ALONE_ROWS * alone_columns + PACK_SLACK_BYTES);
+    const size_t fixed = model->local_bytes + 2 * value_bytes + query_bytes;
+    const size_t each = fixed + 3 * alone_bytes;
     model->members = alloc_zeroed(ALLOC_SCRATCH, n_members, sizeof *model->members);
     model->member_memory_bytes = each * n_members;
     model->member_memory = alloc_pages(ALLOC_SCRATCH, model->member_memory_bytes);
@@ -121,6 +129,9 @@ static realm_status take_members(struct cpu_model *model, struct realm_error *er
             .running = (void *)(bytes + model->local_bytes),
             .partial = (void *)(bytes + model->local_bytes + value_bytes),
             .queries = (void *)(bytes + model->local_bytes + 2 * value_bytes),
+            .alone = {.values = (void *)(bytes + fixed),
+                      .scales = (void *)(bytes + fixed + alone_bytes),
+                      .sums = (void *)(bytes + fixed + 2 * alone_bytes)},
         };
     }
     model->base.scratch_bytes = model->scratch_memory_bytes + model->member_memory_bytes;

@@ -49,6 +49,9 @@ struct stage {
     uint32_t first_row_op;
     uint32_t n_row_ops;
     bool by_columns; /* every operation treats blocks of 32 columns alone, all equally wide */
+    /* All it leaves is the quantised input of the matmul behind it.  With few rows every member
+     * runs it whole, into memory of its own, and needs no barrier before the matmul. */
+    bool alone;
     /* MATMUL, ATTENTION */
     uint32_t quantised; /* of the input (matmul) or of the output (attention), or QUANTISED_NONE */
     tensor_id out;

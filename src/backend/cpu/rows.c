@@ -54,13 +54,23 @@ static uint32_t cut_columns(const struct cpu_model *model,
     return (all + piece - 1) / piece;
 }
 
+void cpu_run_rows_alone(const struct cpu_model *model,
+                        const struct stage *stage,
+                        const struct pool_member *member)
+{
+    const struct member_memory *const memory = &model->members[member->index];
+    struct row_work work = {.model = model, .locals = memory->locals, .alone = &memory->alone};
+    for (; work.row < stage_rows(model, stage); work.row++) {
+        run_row(&work, stage);
+    }
+}
+
 void cpu_run_rows(const struct cpu_model *model,
                   const struct stage *stage,
                   const struct pool_member *member,
                   struct pool_counter *counter)
 {
-    const struct batch *const batch = model->step.batch;
-    const uint32_t n_rows = stage->span == SPAN_TOKENS ? batch->n_rows : batch->n_logits;
+    const uint32_t n_rows = stage_rows(model, stage);
     uint32_t columns;
     const uint32_t n_pieces = cut_columns(model, stage, n_rows, member->n_members, &columns);
     const uint32_t n_items = n_rows * n_pieces;

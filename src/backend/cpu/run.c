@@ -7,7 +7,7 @@
 /* Stages of logits rows fall away in a step that wants none. */
 static bool has_rows(const struct cpu_model *model, const struct stage *stage)
 {
-    return stage->span == SPAN_TOKENS || model->step.batch->n_logits > 0;
+    return stage_rows(model, stage) > 0;
 }
 
 static void run_stage(const struct cpu_model *model,
@@ -28,7 +28,7 @@ static void run_stage(const struct cpu_model *model,
     }
 }
 
-/* Member 0, behind the barrier that ends the stage. */
+/* Member 0, behind the stage's end. */
 static void count_stage(struct cpu_model *model, const struct stage *stage)
 {
     struct backend_profile *const profile = &model->profile[stage->profile_op];
@@ -60,8 +60,12 @@ static void run_step(void *context, const struct pool_member *member)
         if (!has_rows(model, stage)) {
             continue;
         }
-        run_stage(model, stage, member, &model->step.counters[i]);
-        pool_barrier(member);
+        if (stage_runs_alone(model, stage)) {
+            cpu_run_rows_alone(model, stage, member);
+        } else {
+            run_stage(model, stage, member, &model->step.counters[i]);
+            pool_barrier(member);
+        }
         if (counts) {
             count_stage(model, stage);
         }

@@ -93,6 +93,66 @@ static void touch_stage(struct layout *layout, uint32_t index)
     }
 }
 
+static bool leaves_nothing(const struct layout *layout, const struct row_op *row_op)
+{
+    switch (row_op->kind) {
+    case ROW_NORM:
+    case ROW_SILU_MUL:
+    case ROW_GELU_MUL:
+    case ROW_ADD: {
+        const struct life *const life = &layout->lives[storage_of(layout->program, row_op->out)];
+        return life->first == life->last && !life->outside_rows;
+    }
+    default:
+        return false;
+    }
+}
+
+static bool
+reads_storage(const struct program *program, const struct row_op *row_op, tensor_id storage)
+{
+    return (row_op->a != TENSOR_NONE && storage_of(program, row_op->a) == storage) ||
+           (row_op->b != TENSOR_NONE && storage_of(program, row_op->b) == storage);
+}
+
+/* See stage.alone.  What such a stage reads lives on through the matmul, which other members may
+ * have begun to write. */
+static void mark_alone(struct layout *layout, uint32_t index)
+{
+    const struct program *const program = layout->program;
+    struct stage *const stage = &program->stages[index];
+    const struct row_op *const ops = program->row_ops + stage->first_row_op;
+    /* What can be cut by columns is shared out even with one row. */
+    if (stage->kind != STAGE_ROWS || stage->by_columns || index + 1 == program->n_stages) {
+        return;
+    }
+    const struct row_op *const last = &ops[stage->n_row_ops - 1];
+    const struct stage *const next = stage + 1;
+    if (last->kind != ROW_QUANTISE || next->kind != STAGE_MATMUL || next->span != stage->span ||
+        next->quantised != last->index || program->quantised[last->index].last_stage != index + 1) {
+        return;
+    }
+    const tensor_id written = storage_of(program, next->out);
+    for (uint32_t i = 0; i < stage->n_row_ops; i++) {
+        const bool overwrites = reads_storage(program, &ops[i], written);
+        if (overwrites || (i + 1 < stage->n_row_ops && !leaves_nothing(layout, &ops[i]))) {
+            return;
+        }
+    }
+    stage->alone = true;
+    for (uint32_t i = 0; i < stage->n_row_ops; i++) {
+        const tensor_id read[2] = {ops[i].a, ops[i].b};
+        for (uint32_t k = 0; k < 2; k++) {
+            struct life *const life =
+                read[k] == TENSOR_NONE ? NULL : &layout->lives[storage_of(program, read[k])];
+            const bool local = life == NULL || (life->first == life->last && !life->outside_rows);
+            if (!local && life->last < index + 1) {
+                life->last = index + 1;
+            }
+        }
+    }
+}
+
 /* Rows start on cache lines, so that two members never write one line. */
 static size_t row_stride(uint32_t columns)
 {
@@ -247,6 +307,9 @@ lay_out(struct layout *layout, struct program_memory *memory, struct realm_error
     }
     for (uint32_t i = 0; i < program->n_stages; i++) {
         touch_stage(layout, i);
+    }
+    for (uint32_t i = 0; i < program->n_stages; i++) {
+        mark_alone(layout, i);
     }
     if (!collect_items(layout, &memory->local_bytes) || !place_all(layout, &memory->shared_bytes)) {
         return realm_error_set(error,
