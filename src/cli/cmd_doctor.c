@@ -1,30 +1,21 @@
-/* realm doctor: what this machine offers, what is there and what is missing, with the remedy. */
-#include "backend/backend.h"
-#include "base/thread.h"
-#include "cli/args.h"
+/* realm doctor: what this machine offers and lacks, each line with its remedy. */
 #include "cli/command.h"
-#include "cli/json_out.h"
+#include "cli/doctor.h"
 #include "cli/paths.h"
 #include "cli/term.h"
-#include "hub/hub.h"
+#include "model/model.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-#define LOW_MEMORY_BYTES ((uint64_t)1 << 30)
+#define LOW_DISK_BYTES ((uint64_t)1 << 30)
 
-enum finding_kind { FINDING_OK, FINDING_WARN, FINDING_FAIL };
-
-struct doctor {
-    struct json_out out;
-    bool json;
-    bool failed;
-};
-
-static void tell(struct doctor *doctor,
+void doctor_tell(struct doctor *doctor,
                  enum finding_kind kind,
-                 const char *what,
+                 const char *check,
                  const char *value,
                  const char *remedy)
 {
@@ -33,7 +24,7 @@ static void tell(struct doctor *doctor,
     doctor->failed |= kind == FINDING_FAIL;
     if (doctor->json) {
         json_out_begin_object(&doctor->out, NULL);
-        json_out_text(&doctor->out, "check", what);
+        json_out_text(&doctor->out, "check", check);
         json_out_text(&doctor->out, "result", words[kind]);
         json_out_text(&doctor->out, "value", value);
         json_out_text(&doctor->out, "remedy", remedy);
@@ -41,143 +32,127 @@ static void tell(struct doctor *doctor,
         return;
     }
     const bool colour = term_has_colour(stdout);
-    printf("%s%-4s%s  %-14s %s%s%s\n",
+    printf("%s%-4s%s  %-13s %s\n",
            colour ? colours[kind] : "",
            words[kind],
            colour ? "\033[0m" : "",
-           what,
-           value,
-           remedy[0] != '\0' ? " - " : "",
-           remedy);
+           check,
+           value);
+    if (remedy[0] != '\0') {
+        printf("      %-13s -> %s\n", "", remedy);
+    }
 }
 
-static void check_cpu(struct doctor *doctor)
+/* --- folders --- */
+
+/* The folder itself, or the nearest one above it that is there. */
+static void nearest_folder(const char *path, char out[PATHS_BYTES])
 {
-    struct realm_error error;
-    struct backend *backend = NULL;
-    char value[128];
-    const struct backend_options options = {.n_threads = 1};
-    if (backend_create(&options, &backend, &error) != REALM_OK) {
-        tell(doctor, FINDING_FAIL, "CPU", error.message, "");
+    (void)snprintf(out, PATHS_BYTES, "%s", path);
+    while (access(out, F_OK) != 0) {
+        char *const slash = strrchr(out, '/');
+        if (slash == NULL || slash == out) {
+            (void)snprintf(out, PATHS_BYTES, "%s", slash == NULL ? "." : "/");
+            return;
+        }
+        *slash = '\0';
+    }
+}
+
+static void check_folder(struct doctor *doctor, const char *check, const char *folder)
+{
+    char there[PATHS_BYTES];
+    char value[PATHS_BYTES + 64];
+    char free_text[16];
+    struct statvfs info;
+    nearest_folder(folder, there);
+    if (access(there, W_OK) != 0) {
+        (void)snprintf(value, sizeof value, "%s: %s", there, strerror(errno));
+        doctor_tell(doctor,
+                    FINDING_FAIL,
+                    check,
+                    value,
+                    "make it writable, or name another (REALM_CACHE_DIR, REALM_DATA_DIR)");
         return;
     }
-    const bool scalar = strcmp(backend_level(backend), "scalar") == 0;
-    (void)snprintf(
-        value, sizeof value, "%s kernels, %u cores", backend_level(backend), thread_n_cores());
-    tell(doctor,
-         scalar ? FINDING_WARN : FINDING_OK,
-         "CPU",
-         value,
-         scalar ? "no instruction set with kernels of its own: answers will be slow" : "");
-    backend_destroy(backend);
+    const uint64_t n_free =
+        statvfs(there, &info) == 0 ? (uint64_t)info.f_bavail * info.f_frsize : 0;
+    (void)snprintf(value, sizeof value, "%s, %s free", folder, term_bytes(n_free, free_text));
+    doctor_tell(doctor,
+                n_free < LOW_DISK_BYTES ? FINDING_WARN : FINDING_OK,
+                check,
+                value,
+                n_free < LOW_DISK_BYTES ? "models take from 0.1 GB up" : "");
 }
 
-static void check_memory(struct doctor *doctor)
-{
-    char value[64];
-    char total_text[16];
-    char free_text[16];
-    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-    const uint64_t total = (uint64_t)sysconf(_SC_PHYS_PAGES) * page;
-    const uint64_t available = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * page;
-    (void)snprintf(value,
-                   sizeof value,
-                   "%s, %s of it free",
-                   term_bytes(total, total_text),
-                   term_bytes(available, free_text));
-    tell(doctor,
-         total < LOW_MEMORY_BYTES ? FINDING_WARN : FINDING_OK,
-         "memory",
-         value,
-         total < LOW_MEMORY_BYTES ? "small models only; lower --kv-memory and --ctx" : "");
-}
+/* --- models --- */
 
-static void check_huge_pages(struct doctor *doctor)
-{
-    char line[128] = "";
-    FILE *const file = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
-    if (file != NULL) {
-        (void)!fgets(line, sizeof line, file);
-        (void)fclose(file);
-    }
-    line[strcspn(line, "\n")] = '\0';
-    const bool usable = strstr(line, "[always]") != NULL || strstr(line, "[madvise]") != NULL;
-    tell(doctor,
-         usable ? FINDING_OK : FINDING_WARN,
-         "huge pages",
-         usable ? line : "off",
-         usable ? "" : "weights are read faster with transparent huge pages set to madvise");
-}
-
-struct model_count {
+struct model_check {
+    struct doctor *doctor;
     uint32_t n;
-    uint64_t bytes;
 };
 
-static bool count_model(void *context, const struct hub_model *model)
+static bool check_model(void *context, const struct hub_model *found)
 {
-    struct model_count *const count = context;
-    count->n++;
-    count->bytes += model->bytes;
+    struct model_check *const check = context;
+    struct realm_error error;
+    struct model *model;
+    char value[512];
+    char bytes[16];
+    check->n++;
+    if (model_open(found->path, NULL, &model, &error) != REALM_OK) {
+        (void)snprintf(value, sizeof value, "%s: %s", found->name, error.message);
+        doctor_tell(check->doctor, FINDING_WARN, "model", value, "fetch it again, or remove it");
+        return true;
+    }
+    (void)snprintf(value,
+                   sizeof value,
+                   "%s (%s, %s, %s)",
+                   found->name,
+                   model_architecture(model),
+                   model_file_type_name(model),
+                   term_bytes(found->bytes, bytes));
+    doctor_tell(check->doctor, FINDING_OK, "model", value, "");
+    model_close(model);
     return true;
 }
 
-static void check_models(struct doctor *doctor)
+static void check_files(struct doctor *doctor)
 {
-    char folder[PATHS_BYTES];
-    char value[PATHS_BYTES + 64];
-    char size[16];
+    char cache[PATHS_BYTES];
+    char data[PATHS_BYTES];
     struct realm_error error;
-    struct model_count count = {.n = 0};
-    if (paths_cache_folder(folder, &error) != REALM_OK ||
-        hub_list(folder, count_model, &count, &error) != REALM_OK) {
-        tell(doctor, FINDING_FAIL, "models", error.message, "");
+    struct model_check check = {.doctor = doctor};
+    if (paths_cache_folder(cache, &error) != REALM_OK ||
+        paths_data_folder(data, &error) != REALM_OK) {
+        doctor_tell(doctor, FINDING_FAIL, "folders", error.message, "set HOME");
         return;
     }
-    (void)snprintf(value,
-                   sizeof value,
-                   "%u in %.3000s/models, %s",
-                   count.n,
-                   folder,
-                   term_bytes(count.bytes, size));
-    tell(doctor,
-         count.n > 0 ? FINDING_OK : FINDING_WARN,
-         "models",
-         value,
-         count.n > 0 ? "" : "fetch one with: realm models pull smollm2");
-}
-
-static void check_data(struct doctor *doctor)
-{
-    char folder[PATHS_BYTES];
-    struct realm_error error;
-    if (paths_data_folder(folder, &error) != REALM_OK) {
-        tell(doctor, FINDING_FAIL, "data folder", error.message, "");
-        return;
+    check_folder(doctor, "cache folder", cache);
+    check_folder(doctor, "data folder", data);
+    if (hub_list(cache, check_model, &check, &error) != REALM_OK) {
+        doctor_tell(doctor, FINDING_FAIL, "models", error.message, "");
+    } else if (check.n == 0) {
+        doctor_tell(
+            doctor, FINDING_WARN, "models", "none yet", "get one: realm models pull smollm2");
     }
-    const bool there = access(folder, F_OK) == 0;
-    const bool writable = access(folder, W_OK) == 0;
-    tell(doctor,
-         there && !writable ? FINDING_FAIL : FINDING_OK,
-         "data folder",
-         folder,
-         !there      ? "made at the first start of the server"
-         : !writable ? "it cannot be written; name another with --data"
-                     : "");
 }
 
 realm_status cmd_doctor(int argc, char **argv, struct realm_error *error)
 {
     struct doctor doctor = {.json = false};
-    const struct arg_option table[] = {
-        {"json", 0, ARG_FLAG, &doctor.json, NULL, "one JSON array", 0, 0},
-        {NULL, 0, ARG_FLAG, NULL, NULL, NULL, 0, 0},
+    const struct arg_option options[] = {
+        {"json", 0, ARG_FLAG, &doctor.json, NULL, "an array of findings for machines", 0, 0},
+        {0},
     };
     const struct arg_command command = {
         .usage = "realm doctor [--json]",
-        .summary = "Looks at the machine and says what works, what is slow and what is missing.",
-        .examples = "  realm doctor\n",
-        .options = table,
+        .summary =
+            "Looks at this machine: processor, memory, folders, models, libraries; says what\n"
+            "is well, what is slow and what is missing.  Exit code 1: something failed.",
+        .examples = "  realm doctor\n"
+                    "  realm doctor --json | jq '.[] | select(.result != \"ok\")'\n",
+        .options = options,
     };
     struct arg_operands operands;
     bool help;
@@ -188,22 +163,18 @@ realm_status cmd_doctor(int argc, char **argv, struct realm_error *error)
     }
     json_out_init(&doctor.out);
     json_out_begin_array(&doctor.out, NULL);
-    tell(&doctor, FINDING_OK, "realm", realm_version(), "");
-    check_cpu(&doctor);
-    check_memory(&doctor);
-    check_huge_pages(&doctor);
-    check_models(&doctor);
-    check_data(&doctor);
+    doctor_tell(&doctor, FINDING_OK, "realm", realm_version(), "");
+    doctor_check_machine(&doctor);
+    check_files(&doctor);
+    doctor_check_libraries(&doctor);
     json_out_end_array(&doctor.out);
-    realm_status status = REALM_OK;
     if (doctor.json) {
-        status = json_out_print(&doctor.out, error);
+        REALM_TRY(json_out_print(&doctor.out, error));
     } else {
         json_out_deinit(&doctor.out);
     }
-    if (status == REALM_OK && doctor.failed) {
-        return realm_error_set(
-            error, REALM_UNAVAILABLE, "something is missing: see the lines marked fail");
-    }
-    return status;
+    return doctor.failed ? realm_error_set(error,
+                                           REALM_UNAVAILABLE,
+                                           "something failed: see the lines marked fail")
+                         : REALM_OK;
 }

@@ -60,8 +60,11 @@ static bool parse_address(const char *url, struct address *out)
 {
     CURLU *const parsed = curl_url();
     const bool good = parsed != NULL && curl_url_set(parsed, CURLUPART_URL, url, 0) == CURLUE_OK &&
-                      take_part(parsed, CURLUPART_SCHEME, out->scheme, sizeof out->scheme) &&
-                      take_part(parsed, CURLUPART_HOST, out->host, sizeof out->host);
+                      take_part(parsed, CURLUPART_SCHEME, out->scheme, sizeof out->scheme);
+    out->host[0] = '\0';
+    if (good) {
+        (void)take_part(parsed, CURLUPART_HOST, out->host, sizeof out->host); /* file: has none */
+    }
     curl_url_cleanup(parsed);
     return good;
 }
