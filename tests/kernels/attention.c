@@ -61,7 +61,8 @@ static void make_setting(struct kernel_test *test, struct setting *s, uint32_t h
 
 static void free_setting(struct kernel_test *test, struct setting *s)
 {
-    const bool whole = guarded_free(&s->kv) & guarded_free(&s->q);
+    bool whole = guarded_free(&s->kv);
+    whole &= guarded_free(&s->q);
     if (!whole) {
         kernel_test_fail(test, "%u columns: wrote into its input", s->head_columns);
     }
@@ -255,8 +256,10 @@ static void check_write(struct kernel_test *test, uint32_t head_columns)
     if (halves[0] != 0x7bff) {
         kernel_test_fail(test, "infinity is %04x; wanted is the largest half", halves[0]);
     }
-    const bool whole =
-        guarded_free(&twin) & guarded_free(&page) & guarded_free(&key) & guarded_free(&value);
+    bool whole = guarded_free(&twin);
+    whole &= guarded_free(&page);
+    whole &= guarded_free(&key);
+    whole &= guarded_free(&value);
     if (!whole) {
         kernel_test_fail(test, "%u columns: wrote outside", head_columns);
     }

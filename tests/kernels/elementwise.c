@@ -65,7 +65,9 @@ compare(struct kernel_test *test, const float *a, const float *b, uint32_t n, bo
                          (double)result[where],
                          (double)twin[where]);
     }
-    const bool whole = guarded_free(&left) & guarded_free(&right) & guarded_free(&out);
+    bool whole = guarded_free(&left);
+    whole &= guarded_free(&right);
+    whole &= guarded_free(&out);
     if (!whole) {
         kernel_test_fail(test, "%s of %u columns: wrote outside", current->name, n);
     }
