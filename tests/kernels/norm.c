@@ -35,7 +35,9 @@ static void check(struct kernel_test *test, uint32_t n, float size, bool in_plac
         kernel_test_fail(
             test, "%u columns of size %g: far at %zu, %zu", n, (double)size, twin_at, at);
     }
-    const bool whole = guarded_free(&x) & guarded_free(&weight) & guarded_free(&out);
+    bool whole = guarded_free(&x);
+    whole &= guarded_free(&weight);
+    whole &= guarded_free(&out);
     if (!whole) {
         kernel_test_fail(test, "%u columns: wrote outside", n);
     }

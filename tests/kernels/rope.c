@@ -37,7 +37,9 @@ static void check(struct kernel_test *test, uint32_t n_pairs, bool adjacent)
         kernel_test_fail(
             test, "%u pairs, adjacent %d: far at %zu, %zu", n_pairs, adjacent, twin_at, at);
     }
-    const bool whole = guarded_free(&head) & guarded_free(&cosines) & guarded_free(&sines);
+    bool whole = guarded_free(&head);
+    whole &= guarded_free(&cosines);
+    whole &= guarded_free(&sines);
     if (!whole) {
         kernel_test_fail(test, "%u pairs: wrote outside", n_pairs);
     }
