@@ -116,11 +116,15 @@ static void run_rows(const struct scene *s,
 {
     const uint32_t columns = call.columns;
     struct quantised_rows q = s->quantised;
-    q.values += (size_t)first * columns;
-    q.scales += (size_t)first * (columns / 32);
-    q.sums += (size_t)first * (columns / 16);
+    if (q.values != NULL) {
+        q.values += (size_t)first * columns;
+        q.scales += (size_t)first * (columns / 32);
+        q.sums += (size_t)first * (columns / 16);
+    }
     call.quantised = &q;
-    call.x += (size_t)first * columns;
+    if (call.x != NULL) {
+        call.x += (size_t)first * columns;
+    }
     call.out = out + first * call.out_stride;
     if (call.residual != NULL) {
         call.residual += first * call.residual_stride;
