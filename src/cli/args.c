@@ -68,6 +68,7 @@ realm_status args_parse_size(const char *text, uint64_t *out, struct realm_error
     errno = 0;
     const double number = strtod(text, &end);
     uint64_t factor = 1;
+    const bool is_number = end != text;
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
         if (*end == units[i].letter || *end == units[i].letter + ('a' - 'A')) {
             factor = units[i].factor;
@@ -77,7 +78,7 @@ realm_status args_parse_size(const char *text, uint64_t *out, struct realm_error
             break;
         }
     }
-    if (end == text || *end != '\0' || errno != 0 || !(number >= 0) ||
+    if (!is_number || *end != '\0' || errno != 0 || !(number >= 0) ||
         number * (double)factor >= 0x1p63) {
         return realm_error_set(
             error, REALM_INVALID_ARGUMENT, "\"%s\" is no size; write it like 512M or 2G", text);

@@ -120,27 +120,42 @@ static bool is_model(const struct repository_file *file)
     return part == 1 && strncasecmp(name, "mmproj", 6) != 0 && strcasestr(name, "imatrix") == NULL;
 }
 
-/* Among those that fit, the one with the shortest name: "Q4_K_M" before "Q4_K_M-abliterated".
- * *n_fit: how many are that short. */
+/* Is the word the last of the name, but for a part's number and the extension? */
+static bool ends_with_word(const char *name, const char *word)
+{
+    uint32_t part;
+    const size_t tail =
+        source_n_parts(name, &part) > 1 ? strlen("-00001-of-00002.gguf") : strlen(EXTENSION);
+    const size_t n = strlen(word) + tail;
+    const size_t n_name = strlen(name);
+    return n_name >= n && strncasecmp(name + n_name - n, word, strlen(word)) == 0 &&
+           (n_name == n || !is_word_character(name[n_name - n - 1]));
+}
+
+/* Models with the word in their path; those that end with it ("m-Q8_0" before "m-Q8_0-draft") count
+ * alone where there are any.  *n_fit: how many. */
 static const struct repository_file *
 find_word(const struct repository *repository, const char *word, size_t *n_fit)
 {
-    const struct repository_file *best = NULL;
+    const struct repository_file *found = NULL;
+    bool only_ending = false;
     *n_fit = 0;
     for (size_t i = 0; i < repository->n; i++) {
         const struct repository_file *const file = &repository->files[i];
         if (!is_model(file) || !has_word(file->path, word)) {
             continue;
         }
-        const size_t n = strlen(file->path);
-        if (best == NULL || n < strlen(best->path)) {
-            best = file;
-            *n_fit = 1;
-        } else if (n == strlen(best->path)) {
+        const bool ending = ends_with_word(file->path, word);
+        if (ending && !only_ending) {
+            only_ending = true;
+            *n_fit = 0;
+        }
+        if (ending || !only_ending) {
+            found = file;
             ++*n_fit;
         }
     }
-    return best;
+    return found;
 }
 
 static const struct repository_file *

@@ -113,7 +113,8 @@ static bool file_of_url(const char *url, char *out, size_t n_out)
     for (size_t i = begin; begin > 0 && i < n_path && n + 1 < n_out; i++) {
         const int high = host[i] == '%' ? hex_digit(host[i + 1]) : -1;
         const int low = high >= 0 ? hex_digit(host[i + 2]) : -1;
-        out[n++] = low >= 0 ? (char)(high << 4 | low) : host[i];
+        const int byte = low >= 0 ? high * 16 + low : host[i];
+        out[n++] = (char)byte;
         i += low >= 0 ? 2 : 0;
     }
     out[n] = '\0';

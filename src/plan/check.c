@@ -104,6 +104,33 @@ static realm_status check_rms_norm(const struct plan *plan,
     return REALM_OK;
 }
 
+/* Weight `i` of a product, and its bias. */
+static realm_status
+check_factor(const struct plan *plan, const struct op *op, uint32_t i, struct realm_error *error)
+{
+    const struct plan_tensor *const x = activation(plan, op->inputs[0]);
+    const struct plan_tensor *const w = weight(plan, op->weights[i]);
+    if (w == NULL || !holds_reals(w->type)) {
+        return realm_error_set(error,
+                               REALM_INVALID_FORMAT,
+                               "%s: weight %u (%s) is no matrix of real numbers",
+                               op->name,
+                               i,
+                               w == NULL ? "not there" : w->name);
+    }
+    if (w->columns != x->columns) {
+        return realm_error_set(error,
+                               REALM_INVALID_FORMAT,
+                               "%s: %s has %u columns, its input %u",
+                               op->name,
+                               w->name,
+                               w->columns,
+                               x->columns);
+    }
+    return op->biases[i] == TENSOR_NONE ? REALM_OK
+                                        : check_vector(plan, op, op->biases[i], w->rows, error);
+}
+
 static realm_status check_matmul(const struct plan *plan,
                                  const struct op *op,
                                  struct op_result *result,
@@ -120,28 +147,8 @@ static realm_status check_matmul(const struct plan *plan,
                                (unsigned)OP_MAX_WEIGHTS);
     }
     for (uint32_t i = 0; i < op->n_weights; i++) {
-        const struct plan_tensor *const w = weight(plan, op->weights[i]);
-        if (w == NULL || !holds_reals(w->type)) {
-            return realm_error_set(error,
-                                   REALM_INVALID_FORMAT,
-                                   "%s: weight %u (%s) is no matrix of real numbers",
-                                   op->name,
-                                   i,
-                                   w == NULL ? "not there" : w->name);
-        }
-        if (w->columns != x->columns) {
-            return realm_error_set(error,
-                                   REALM_INVALID_FORMAT,
-                                   "%s: %s has %u columns, its input %u",
-                                   op->name,
-                                   w->name,
-                                   w->columns,
-                                   x->columns);
-        }
-        rows += w->rows;
-        if (op->biases[i] != TENSOR_NONE) {
-            REALM_TRY(check_vector(plan, op, op->biases[i], w->rows, error));
-        }
+        REALM_TRY(check_factor(plan, op, i, error));
+        rows += plan->tensors[op->weights[i]].rows;
     }
     *result = (struct op_result){.span = x->span};
     if (!checked_narrow_u32(rows, &result->columns)) {

@@ -204,23 +204,26 @@ struct encode_call {
                            token */
 };
 
-/* SentencePiece's dummy prefix: the text with one space before it. */
-static realm_status
-encode_with_space(struct encode_call *call, struct bytes text, struct realm_error *error)
+/* SentencePiece sees a space before the text (`prefix`), and a space in each U+2581. */
+static realm_status encode_rewritten(struct encode_call *call,
+                                     struct bytes text,
+                                     bool prefix,
+                                     struct realm_error *error)
 {
-    uint8_t *const spaced = alloc_bytes(ALLOC_REQUEST, text.length + 1);
-    if (spaced == NULL) {
+    uint8_t *const copy = alloc_bytes(ALLOC_REQUEST, text.length + 1);
+    if (copy == NULL) {
         return realm_error_out_of_memory(error, text.length + 1, "text");
     }
-    spaced[0] = ' ';
-    memcpy(spaced + 1, text.data, text.length);
+    copy[0] = ' ';
+    const size_t n_prefix = prefix ? 1 : 0;
+    const size_t n_text = spm_unescape_spaces(text.data, text.length, copy + n_prefix);
     const realm_status status =
         spm_encode(&call->tokenizer->vocab,
-                   (struct bytes){.data = spaced, .length = text.length + 1},
+                   (struct bytes){.data = copy, .length = n_prefix + n_text},
                    &call->scratch,
                    call->out,
                    error);
-    alloc_free(spaced);
+    alloc_free(copy);
     return status;
 }
 
@@ -234,8 +237,10 @@ encode_plain(struct encode_call *call, struct bytes text, struct realm_error *er
     if (tokenizer->byte_level) {
         return bpe_encode(&tokenizer->bpe, text, &call->scratch, call->out, error);
     }
-    if (tokenizer->vocab.add_space_prefix && call->after_special) {
-        return encode_with_space(call, text, error);
+    const bool prefix = tokenizer->vocab.add_space_prefix && call->after_special;
+    call->after_special = false;
+    if (prefix || memchr(text.data, 0xE2, text.length) != NULL) {
+        return encode_rewritten(call, text, prefix, error);
     }
     return spm_encode(&tokenizer->vocab, text, &call->scratch, call->out, error);
 }

@@ -161,8 +161,7 @@ static int byte_of_name(struct bytes text)
     return value;
 }
 
-/* U+2581 stands for a space in SentencePiece's texts. */
-static size_t unescape_spaces(const uint8_t *text, size_t n_bytes, uint8_t *out)
+size_t spm_unescape_spaces(const uint8_t *text, size_t n_bytes, uint8_t *out)
 {
     size_t n_out = 0;
     for (size_t i = 0; i < n_bytes;) {
@@ -198,7 +197,7 @@ set_bytes(struct vocab *vocab, token_id token, bool byte_level, struct realm_err
     } else if (byte_level) {
         length = byte_level_decode(text.data, text.length, out);
     } else {
-        length = unescape_spaces(text.data, text.length, out);
+        length = spm_unescape_spaces(text.data, text.length, out);
     }
     vocab->bytes[token] = (struct bytes){.data = out, .length = length};
     return REALM_OK;

@@ -52,6 +52,10 @@ token_id vocab_find(const struct vocab *vocab, const uint8_t *data, size_t n_byt
  * most n_bytes of them); characters outside the alphabet stay as they are.  Returns how many. */
 size_t byte_level_decode(const uint8_t *text, size_t n_bytes, uint8_t *out);
 
+/* U+2581 stands for a space in SentencePiece's texts: puts text with spaces at `out` (at most
+ * n_bytes) and returns its bytes. */
+size_t spm_unescape_spaces(const uint8_t *text, size_t n_bytes, uint8_t *out);
+
 static inline bool token_type_is_special(uint8_t type)
 {
     return type == TOKEN_CONTROL || type == TOKEN_UNKNOWN;

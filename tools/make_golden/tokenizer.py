@@ -103,16 +103,32 @@ class Pieces:
             if kind in (UNKNOWN, CONTROL):
                 self.specials[token] = i
         self.processor = SentencePieceProcessor(model_proto=model.SerializeToString())
+        self.prefix = " " if model.normalizer_spec.add_dummy_prefix else ""
+        model.normalizer_spec.add_dummy_prefix = False
+        self.bare = SentencePieceProcessor(model_proto=model.SerializeToString())
         names = sorted(self.specials, key=len, reverse=True)
         self.pattern = re.compile("(" + "|".join(map(re.escape, names)) + ")")
 
     def encode(self, data):
-        """None for what is not UTF-8: it would put U+FFFD in its place."""
-        if not tokenizer_strings.is_valid(data):
-            return None
+        """Bytes that are not UTF-8 become their byte tokens; it sees only the text between them."""
         ids = []
-        for part in self.pattern.split(data.decode()):
-            ids += [self.specials[part]] if part in self.specials else self.processor.encode(part)
+        for part in self.pattern.split(data.decode("utf-8", "surrogateescape")):
+            if part in self.specials:
+                ids.append(self.specials[part])
+            elif tokenizer_strings.is_valid(data):
+                ids += self.processor.encode(part)
+            elif part:
+                ids += self.encode_broken(self.prefix + part)
+        return ids
+
+    def encode_broken(self, part):
+        """Each invalid byte 0x80-0xFF is a character U+DC80-U+DCFF here."""
+        ids = []
+        for run in re.split("([\udc80-\udcff])", part):
+            if run and "\udc80" <= run <= "\udcff":
+                ids.append(self.bare.piece_to_id(f"<0x{ord(run) - 0xDC00:02X}>"))
+            else:
+                ids += self.bare.encode(run)
         return ids
 
 
@@ -139,33 +155,38 @@ def make(library, folder, strings, name, path):
     scored = fields["tokenizer.ggml.model"].contents() == "llama"
     oracle = Pieces(fields) if scored else ByteLevel(fields)
     second = llama_library.Model(library, path, vocab_only=True)
-    lines, unknown = [], 0
+    lines, n_broken, n_broken_same, n_whole_same = [], 0, 0, 0
     with open(folder / f"{name}.ids.bin", "wb") as file:
         file.write(struct.pack("<I", len(strings)))
         for number, (repeat, data) in enumerate(strings):
             ids = oracle.encode(data * repeat)
-            if ids is None and not scored:
-                unknown += 1  # llama.cpp puts U+FFFD for such bytes, or ends the process
-                write_ids(file, repeat, NO_IDS)
-                continue
-            others = second.tokenize(data * repeat, parse_special=True)
+            broken = not tokenizer_strings.is_valid(data * repeat)
+            n_broken += broken
             if ids is None:
-                ids = others  # llama.cpp takes bytes there, as we do
-            elif ids != others:
-                lines.append(describe(number, repeat, data, ids, others))
-                ids = DISPUTED
+                ids = NO_IDS  # llama.cpp puts U+FFFD for such bytes, or ends the process
+            else:
+                others = second.tokenize(data * repeat, parse_special=True)
+                n_broken_same += broken and ids == others
+                n_whole_same += not broken and ids == others
+                # Written out, U+2581 is a space to one, to user-defined tokens of spaces, not to the other.
+                if ids != others and (not broken or "\u2581".encode() in data):
+                    lines.append(describe(number, repeat, data, ids, others))
+                    ids = DISPUTED
             write_ids(file, repeat, ids)
     head = [f"# {name}: {oracle.name} and {llama_library.version()}", ""]
-    if unknown:
-        head.append(f"{unknown} strings are not UTF-8: neither takes bytes, no ids are given.")
-    head.append(f"{len(strings) - unknown - len(lines)} of {len(strings) - unknown} agree.")
+    if scored:
+        head.append(f"{n_broken} strings are not UTF-8; llama.cpp gives the same ids for {n_broken_same} of them.")
+    elif n_broken:
+        head.append(f"{n_broken} strings are not UTF-8: neither takes bytes, no ids are given.")
+    n_whole = len(strings) - n_broken
+    head.append(f"{n_whole_same} of {n_whole} agree.")
     print(name, *head[2:], flush=True)
     (folder / f"{name}.notes.md").write_text("\n".join(head + lines) + "\n")
 
 
 def describe(number, repeat, data, ids, others):
     first = next((i for i, pair in enumerate(zip(ids, others)) if pair[0] != pair[1]), 0)
-    return (f"- string {number} ({repeat} x `{ascii(data.decode())[:60]}`), from token {first}: "
+    return (f"- string {number} ({repeat} x `{ascii(data.decode(errors='backslashreplace'))[:60]}`), from token {first}: "
             f"{ids[first:first + 6]} against {others[first:first + 6]}")
 
 

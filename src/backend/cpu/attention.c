@@ -176,7 +176,7 @@ static uint32_t block_segments(const struct block *block, uint32_t *first)
 
 static void run_block(struct block *block)
 {
-    float numbers[4][ATTENTION_MAX_QUERIES];
+    float numbers[4][ATTENTION_MAX_QUERIES] = {{0}};
     const struct parts running = {block->memory->running, numbers[0], numbers[1]};
     const struct parts partial = {block->memory->partial, numbers[2], numbers[3]};
     uint32_t first;
@@ -213,9 +213,10 @@ static void run_heads(struct block *block)
 static struct parts shared_parts(const struct cpu_model *model, uint32_t index)
 {
     const struct attention_split *const split = &model->step.split;
-    const size_t n_values = (size_t)split->n_queries * kv_value_columns(model->kv.head_columns);
-    float *const memory = model->split_memory + index * (n_values + 2 * split->n_queries);
-    return (struct parts){memory, memory + n_values, memory + n_values + split->n_queries};
+    const size_t n_queries = split->n_queries;
+    const size_t n_values = n_queries * kv_value_columns(model->kv.head_columns);
+    float *const memory = model->split_memory + index * (n_values + 2 * n_queries);
+    return (struct parts){memory, memory + n_values, memory + n_values + n_queries};
 }
 
 /* Segment `which` of the block that is number `item` of its stage. */
@@ -236,7 +237,7 @@ static void run_shared_segment(struct block *block, uint32_t item, uint32_t whic
         return;
     }
     atomic_store_explicit(&done->next, 0, memory_order_relaxed);
-    float numbers[2][ATTENTION_MAX_QUERIES];
+    float numbers[2][ATTENTION_MAX_QUERIES] = {{0}};
     const struct parts running = {block->memory->running, numbers[0], numbers[1]};
     for (uint32_t i = 0; i < n_segments; i++) {
         const struct parts others = shared_parts(block->model, begin + i);

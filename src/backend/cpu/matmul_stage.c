@@ -5,7 +5,7 @@
 #define ROW_BLOCK_BYTES   (256u * 1024u) /* of the input: half of an L2 cache */
 #define ROW_BLOCK_UNIT    24u            /* a whole number of every kernel's token blocks */
 #define PIECES_PER_MEMBER 6u
-#define MIN_PIECE_BYTES   (8u * 1024u) /* of weights: drawing a piece must cost little beside it */
+#define MIN_PIECE_BYTES   8192u /* of weights: drawing a piece must cost little beside it */
 
 /* How the stage is cut in this step. */
 struct cut {
@@ -40,8 +40,8 @@ cut_matmul(const struct cpu_model *model, const struct stage *stage, uint32_t n_
         tile_bytes = weight->tile_bytes > tile_bytes ? weight->tile_bytes : tile_bytes;
     }
     const uint64_t all = (uint64_t)n_tiles * cut.n_blocks;
-    const uint64_t by_members = all / (PIECES_PER_MEMBER * n_members) + 1;
-    const uint64_t by_bytes = (MIN_PIECE_BYTES + tile_bytes - 1) / tile_bytes;
+    const uint64_t by_members = all / ((uint64_t)PIECES_PER_MEMBER * n_members) + 1;
+    const uint64_t by_bytes = ((size_t)MIN_PIECE_BYTES + tile_bytes - 1) / tile_bytes;
     const uint64_t tiles = by_members > by_bytes ? by_members : by_bytes;
     cut.piece_tiles = tiles < n_tiles ? (uint32_t)tiles : n_tiles;
     for (uint32_t i = 0; i < op->n_weights; i++) {

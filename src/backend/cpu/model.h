@@ -111,7 +111,7 @@ realm_status cpu_prepare(struct backend *backend,
                          const struct backend_model_options *options,
                          struct backend_model **out,
                          struct realm_error *error);
-void cpu_model_destroy(struct backend_model *model);
+void cpu_model_destroy(struct backend_model *base);
 
 /* weights.c: reads, packs and keeps all weights of the plan. */
 REALM_MUST_CHECK realm_status cpu_weights_pack(struct cpu_model *model,
@@ -143,7 +143,7 @@ REALM_MUST_CHECK realm_status cpu_batch_check(struct cpu_model *model,
 
 /* run.c */
 realm_status
-cpu_submit(struct backend_model *model, const struct batch *batch, struct realm_error *error);
+cpu_submit(struct backend_model *base, const struct batch *batch, struct realm_error *error);
 
 /* --- stages: called by all members of the region -----------------------------------------------
  */

@@ -164,20 +164,28 @@ static realm_status take_split(struct cpu_model *model, uint32_t n_pages, struct
     return REALM_OK;
 }
 
+/* All but the weights. */
+static realm_status
+take_memory(struct cpu_model *model, uint32_t n_pages, struct realm_error *error)
+{
+    const struct plan_kv kv = plan_kv(model->plan);
+    REALM_TRY(take_step(model, error));
+    REALM_TRY(take_scratch(model, error));
+    REALM_TRY(take_members(model, error));
+    REALM_TRY(take_split(model, n_pages, error));
+    REALM_TRY(kv_store_init(&model->kv, &kv, n_pages, error));
+    model->base.kv_bytes = model->kv.n_bytes;
+    return REALM_OK;
+}
+
 static realm_status prepare(struct cpu_model *model,
                             const struct weight_source *source,
                             const struct backend_model_options *options,
                             struct realm_error *error)
 {
-    const struct plan_kv kv = plan_kv(model->plan);
     REALM_TRY(check_options(model->plan, options, error));
     REALM_TRY(program_build(&model->program, model->plan, error));
-    REALM_TRY(take_step(model, error));
-    REALM_TRY(take_scratch(model, error));
-    REALM_TRY(take_members(model, error));
-    REALM_TRY(take_split(model, options->n_pages, error));
-    REALM_TRY(kv_store_init(&model->kv, &kv, options->n_pages, error));
-    model->base.kv_bytes = model->kv.n_bytes;
+    REALM_TRY(take_memory(model, options->n_pages, error));
     REALM_TRY(cpu_weights_pack(model, source, options, error));
     return rope_tables_init(model, error);
 }

@@ -206,7 +206,7 @@ static bool collect_items(struct layout *layout, size_t *local_bytes)
         const size_t row_bytes = quantised_row_bytes(q->columns);
         fits = add_item(layout, span_rows(layout, q->span), row_bytes, &item) && fits;
         /* Three parts, each aligned and with room to read past its end. */
-        layout->items[layout->n_items - 1].n_bytes += 3 * (ALIGNMENT + PACK_SLACK_BYTES);
+        layout->items[layout->n_items - 1].n_bytes += (size_t)3 * (ALIGNMENT + PACK_SLACK_BYTES);
     }
     *local_bytes = 0;
     for (uint32_t s = 0; s < program->n_stages; s++) {
