@@ -59,7 +59,7 @@ lint: setup ## format, layers, source rules, clang-tidy
 	@tools/format.sh --check
 	@tools/check_layers.py
 	@tools/check_source.py
-	@tools/tidy.sh
+	@tools/tidy.py
 
 layers: ## check the includes against tools/layers.txt
 	@tools/check_layers.py

@@ -30,5 +30,6 @@ for program in build/fuzz/tests/fuzz_*; do
     grep -E 'number_of_executed_units|new_units_added' "$log"
 done
 if [ "$found" = 0 ]; then
-    echo "fuzz: MISSING: no fuzzers were built" >&2
+    echo "fuzz: MISSING: no fuzzer${*:+ called $*} in build/fuzz" >&2
+    exit 1
 fi

@@ -4,6 +4,7 @@
     tools/test_checks.py
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -167,6 +168,128 @@ class Symbols(unittest.TestCase):
         for reason in ("gguf_open: shown, but not ours", "realm_three: shown, but not declared",
                        "realm_two: declared REALM_API, but missing"):
             self.assertIn(reason, result.stdout)
+
+
+@unittest.skipUnless(shutil.which(COMPILER), "no compiler")
+class Tidy(unittest.TestCase):
+    """tools/tidy.py looks again at what changed, and only at that."""
+
+    FAKE = """#!/bin/sh
+[ "$1" = --version ] && { echo "version ${FAKE_VERSION:-1}"; exit; }
+for file; do :; done
+echo "$file" >>"$FAKE_CALLS"
+if grep -q bad "$file"; then echo "$file: bad"; exit 1; fi
+"""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = Path(folder.name).resolve()
+        for path, text in {
+            "src/a/a.c": '#include "a.h"\n', "src/a/b.c": "int b;\n", "src/a/a.h": "int a;\n",
+            "tests/unit/c.c": "int bad;\n", "tools/tidy.h": "", ".clang-tidy": "x", "tidy": self.FAKE,
+            "tools/tidy.py": (TOOLS / "tidy.py").read_text(),
+        }.items():
+            self.write(path, text)
+        (self.root / "tidy").chmod(0o755)
+        self.write("build/compile_commands.json", json.dumps([
+            {"directory": str(self.root / "build"), "file": str(self.root / file),
+             "command": f"{COMPILER} -o {file}.o -c {self.root / file}"}
+            for file in ("src/a/a.c", "src/a/b.c", "tests/unit/c.c")]))
+
+    def write(self, path, text):
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def tidy(self, *arguments, **environment):
+        """(exit code, what clang-tidy looked at)"""
+        calls = self.root / "calls"
+        calls.write_text("")
+        result = run(sys.executable, self.root / "tools/tidy.py", *arguments, env={
+            **os.environ, "CLANG_TIDY": str(self.root / "tidy"), "REALM_TIDY_BUILD": "build",
+            "REALM_CACHE_DIR": str(self.root / "cache"), "FAKE_CALLS": str(calls), **environment})
+        return result.returncode, sorted(calls.read_text().split())
+
+    def test_a_clean_file_is_looked_at_once(self):
+        self.assertEqual(self.tidy(), (0, ["src/a/a.c", "src/a/b.c"]))
+        self.assertEqual(self.tidy(), (0, []))
+
+    def test_a_changed_header_concerns_who_includes_it(self):
+        self.tidy()
+        self.write("src/a/a.h", "int changed;\n")
+        self.assertEqual(self.tidy(), (0, ["src/a/a.c"]))
+
+    def test_other_checks_and_another_version_concern_all(self):
+        self.tidy()
+        self.assertEqual(self.tidy(FAKE_VERSION="2")[1], ["src/a/a.c", "src/a/b.c"])
+        self.write(".clang-tidy", "y")
+        self.assertEqual(self.tidy()[1], ["src/a/a.c", "src/a/b.c"])
+
+    def test_a_warning_fails_every_time(self):
+        self.write("src/a/b.c", "int bad;\n")
+        self.assertEqual(self.tidy(), (1, ["src/a/a.c", "src/a/b.c"]))
+        self.assertEqual(self.tidy(), (1, ["src/a/b.c"]))
+
+    def test_a_named_file_is_looked_at_alone(self):
+        self.assertEqual(self.tidy("src/a/b.c"), (0, ["src/a/b.c"]))
+
+
+class Fuzz(unittest.TestCase):
+    """tools/fuzz.sh runs every fuzzer there is, and says so when there is none."""
+
+    def fuzz(self, fuzzers, *arguments):
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            (root / "tools").mkdir()
+            shutil.copy(TOOLS / "fuzz.sh", root / "tools")
+            for name, code in fuzzers.items():
+                program = root / f"build/fuzz/tests/fuzz_{name}"
+                program.parent.mkdir(parents=True, exist_ok=True)
+                program.write_text(f"#!/bin/sh\necho stat::number_of_executed_units: 7\nexit {code}\n")
+                program.chmod(0o755)
+            return run(root / "tools/fuzz.sh", *arguments)
+
+    def test_no_fuzzer_fails(self):
+        self.assertEqual(self.fuzz({}).returncode, 1)
+        self.assertEqual(self.fuzz({"json": 0}, "jsn").returncode, 1)
+
+    def test_all_run(self):
+        result = self.fuzz({"gguf": 0, "json": 0})
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(result.stdout.count("number_of_executed_units"), 2)
+
+    def test_a_crash_fails(self):
+        result = self.fuzz({"gguf": 0, "json": 77})
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("json failed", result.stderr)
+
+
+class TraceView(unittest.TestCase):
+    def view(self, events):
+        with tempfile.TemporaryDirectory() as folder:
+            trace = Path(folder) / "t.json"
+            trace.write_text(json.dumps(events))
+            result = run(TOOLS / "trace_view.py", trace)
+            page = trace.with_suffix(".html")
+            return result, page.read_text() if page.exists() else ""
+
+    def test_spans_lie_within_those_that_have_not_ended(self):
+        span = {"ph": "X", "tid": 1}
+        result, page = self.view([
+            {"name": "thread_name", "ph": "M", "tid": 1, "args": {"name": "</script>"}},
+            {**span, "name": "inner", "ts": 12.0, "dur": 3.0},
+            {**span, "name": "outer", "ts": 10.0, "dur": 8.0},
+            {**span, "name": "next", "ts": 18.0, "dur": 1.0}])
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn('[["outer", 0.0, 8.0, 0], ["inner", 2.0, 3.0, 1], ["next", 8.0, 1.0, 0]]', page)
+        self.assertEqual(page.count("</script>"), 2)
+
+    def test_a_trace_without_spans_is_refused(self):
+        result, page = self.view([{"name": "end", "ph": "M"}])
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("no spans", result.stderr)
+        self.assertEqual(page, "")
 
 
 class Completion(unittest.TestCase):

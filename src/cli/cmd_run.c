@@ -1,7 +1,6 @@
 /* realm run: one prompt answered, or a talk (run_talk.c). */
 #include "base/log.h"
 #include "base/random.h"
-#include "base/trace.h"
 #include "cli/answer.h"
 #include "cli/chat.h"
 #include "cli/command.h"
@@ -371,10 +370,6 @@ realm_status cmd_run(int argc, char **argv, struct realm_error *error)
                                operands.items[0]);
     }
     log_configure(LOG_ERROR, LOG_FORMAT_AUTO);
-    trace_configure();
     const bool read_input = operands.n == 1 || (run.prompt == NULL && !term_is_terminal(stdin));
-    const realm_status status = run_all(&run, read_input, error);
-    const realm_status traced = trace_write(status == REALM_OK ? error : NULL);
-    trace_close();
-    return status != REALM_OK ? status : traced;
+    return run_all(&run, read_input, error);
 }

@@ -1,7 +1,6 @@
 /* realm serve: models in, an address out, until a signal. */
 #include "base/file.h"
 #include "base/log.h"
-#include "base/trace.h"
 #include "cli/command.h"
 #include "cli/paths.h"
 #include "cli/progress.h"
@@ -200,13 +199,10 @@ static realm_status serve_models(const struct serve *serve, struct realm_error *
     };
     struct engine *engine;
     log_configure((enum log_level)serve->log_level, (enum log_format)serve->log_format);
-    trace_configure();
     REALM_TRY(engine_create(&engine_options, &engine, error));
     const realm_status status = run_server(serve, engine, data_dir, error);
     engine_destroy(engine);
-    const realm_status traced = trace_write(status == REALM_OK ? error : NULL);
-    trace_close();
-    return status != REALM_OK ? status : traced;
+    return status;
 }
 
 realm_status cmd_serve(int argc, char **argv, struct realm_error *error)

@@ -1,5 +1,6 @@
 /* realm: one program, a table of commands. */
 #include "base/text.h"
+#include "base/trace.h"
 #include "cli/command.h"
 #include "cli/term.h"
 
@@ -77,7 +78,11 @@ static int refuse_command(const char *given)
 static int run_command(const struct command_row *command, int argc, char **argv)
 {
     struct realm_error error = {.status = REALM_OK};
-    const realm_status status = command->run(argc, argv, &error);
+    trace_configure();
+    realm_status status = command->run(argc, argv, &error);
+    const realm_status traced = trace_write(status == REALM_OK ? &error : NULL);
+    trace_close();
+    status = status == REALM_OK ? traced : status;
     if (status != REALM_OK && error.message[0] != '\0') {
         const bool colour = term_has_colour(stderr);
         (void)fprintf(stderr,

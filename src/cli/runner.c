@@ -1,6 +1,7 @@
 #include "cli/runner.h"
 
 #include "base/alloc.h"
+#include "base/trace.h"
 #include "cli/progress.h"
 
 struct runner {
@@ -158,6 +159,9 @@ realm_status runner_step(struct runner *runner,
         .n_logits = n_sequences * n_logits,
         .logits_rows = runner->logits_rows,
     };
+    const uint64_t start_ns = trace_begin();
     REALM_TRY(backend_submit(runner->backend_model, &batch, error));
-    return backend_wait(runner->backend_model, error);
+    const realm_status status = backend_wait(runner->backend_model, error);
+    trace_end("step", start_ns);
+    return status;
 }

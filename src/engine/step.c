@@ -2,6 +2,7 @@
 #include "engine/step.h"
 
 #include "base/clock.h"
+#include "base/trace.h"
 #include "engine/batch_build.h"
 #include "engine/emit.h"
 #include "engine/scheduler.h"
@@ -146,20 +147,31 @@ end_generation(struct step *step, struct generation *generation, const struct re
     }
 }
 
+static realm_status forward(const struct engine_model *model, struct realm_error *error)
+{
+    const uint64_t start_ns = trace_begin();
+    realm_status status = backend_submit(model->backend_model, &model->batch, error);
+    if (status == REALM_OK) {
+        status = backend_wait(model->backend_model, error);
+    }
+    trace_end("forward", start_ns);
+    return status;
+}
+
 bool step_run(struct engine_model *model, struct stats *stats)
 {
     struct step step = {.model = model, .stats = stats};
+    const uint64_t step_span = trace_begin();
     stats_add(&stats->preemptions, scheduler_pick(model));
     if (model->n_picked == 0) {
         return false;
     }
+    trace_end("pick", step_span);
     const uint64_t begin_ns = clock_monotonic_ns();
     batch_build(model);
     struct realm_error error = {.status = REALM_OK};
-    realm_status status = backend_submit(model->backend_model, &model->batch, &error);
-    if (status == REALM_OK) {
-        status = backend_wait(model->backend_model, &error);
-    }
+    const realm_status status = forward(model, &error);
+    const uint64_t sample_span = trace_begin();
     for (uint32_t i = 0; i < model->n_picked; i++) {
         if (status == REALM_OK) {
             advance(&step, model->picked[i]);
@@ -168,6 +180,8 @@ bool step_run(struct engine_model *model, struct stats *stats)
         }
     }
     emit_signal(&step.touched);
+    trace_end("sample", sample_span);
+    trace_end("step", step_span);
     stats_add(&stats->steps, 1);
     stats_add(&stats->step_ns, clock_monotonic_ns() - begin_ns);
     return true;

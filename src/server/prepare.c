@@ -1,4 +1,5 @@
 /* The prepare threads: JSON, templates and tokens are made here, never on the I/O thread. */
+#include "base/trace.h"
 #include "server/handlers.h"
 #include "server/route.h"
 #include "server/state.h"
@@ -21,7 +22,9 @@ static void run(void *context)
     struct server *const server = context;
     struct exchange *exchange;
     while ((exchange = take_one(server)) != NULL) {
+        const uint64_t start_ns = trace_begin();
         exchange->route->prepare(exchange);
+        trace_end("prepare", start_ns);
         /* `ready` has room for everything that can be under way. */
         (void)REALM_INVARIANT(queue_try_push(server->ready, exchange));
     }
