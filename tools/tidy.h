@@ -1,4 +1,4 @@
-/* Read by clang-tidy before each of our files (tools/tidy.py): what its analyser cannot see by itself.
+/* Read by clang-tidy before each of our files (tools/tidy.py): what its analyser cannot see.
  *
  * realm_error_set returns the status it is given, which is never REALM_OK.  Without that knowledge
  * every out-parameter of a refused call would be reported as garbage. */
