@@ -90,11 +90,21 @@ def logits_along(model, prompt, tokens, **options):
     return logits
 
 
+def margins_over(logits, tokens):
+    """By how much each token is ahead of the best other one; negative: another won."""
+    rows = np.arange(len(tokens))
+    others = logits.copy()
+    others[rows, tokens] = -np.inf
+    return logits[rows, tokens] - others.max(axis=1)
+
+
 def noise(model, variants, cases):
-    """How far other ways to compute the same move the logit difference of the two best tokens."""
+    """How far other ways to compute the same move the logit difference of the two best tokens.
+
+    Lowers the margins of the cases to the least that any way gives."""
     moved = {name: [] for name in variants}
     flips = {name: 0.0 for name in variants}
-    for prompt, tokens, _ in cases:
+    for prompt, tokens, least in cases:
         logits = logits_along(model, prompt, tokens)
         rows = np.arange(len(tokens))
         second, first = np.argsort(logits, axis=1)[:, -2:].T
@@ -104,6 +114,7 @@ def noise(model, variants, cases):
             moved[name] += list(np.abs(theirs[rows, first] - theirs[rows, second] - margin))
             changed = theirs.argmax(axis=1) != first
             flips[name] = max([flips[name], *margin[changed]])
+            least[:] = np.minimum(least, margins_over(theirs, tokens))
     return [
         f"# {name}: margins move by {np.median(m):.4f} (median), {np.quantile(m, 0.99):.4f} (99 %), "
         f"{max(m):.4f} (most); greatest margin at which another token won {flips[name]:.4f}"
