@@ -9,7 +9,8 @@ CMAKE_FLAGS ?=
 # Given to `realm serve`: make serve SERVE_FLAGS="--port 9000"
 SERVE_FLAGS ?=
 PREFIX ?= /usr/local
-JOBS ?= $(shell nproc)
+# Compilers and tests at a time.
+export REALM_JOBS ?= $(shell nproc)
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 REALM := build/release/realm
@@ -22,10 +23,10 @@ help: ## this list
 		awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 realm: build/release/build.ninja ## build build/release/realm (what plain `make` does)
-	@cmake --build --preset release --target realm
+	@cmake --build --preset release --parallel $(REALM_JOBS) --target realm
 
 all: build/release/build.ninja ## build everything: program, library, tests, example
-	@cmake --build --preset release
+	@cmake --build --preset release --parallel $(REALM_JOBS)
 
 setup: ## check what building and testing need; as root, install it
 	@tools/setup.sh
@@ -44,8 +45,9 @@ demo: realm ## set up, ask the served model one question and check the answer
 
 test: setup ## build and run every test
 	@cmake --preset release $(CMAKE_FLAGS) >/dev/null
-	@cmake --build --preset release
-	@tools/ctest.sh release
+	@cmake --build --preset release --parallel $(REALM_JOBS)
+	@tools/ctest.sh release -L quick
+	@tools/ctest.sh release -LE quick
 	@tools/test_checks.py
 	@tools/pytest.sh
 
@@ -75,14 +77,16 @@ bench: realm ## measure both models on this machine
 
 fuzz: setup ## run every fuzzer for FUZZ_SECONDS (20)
 	@cmake --preset fuzz $(CMAKE_FLAGS) >/dev/null
-	@cmake --build --preset fuzz
+	@cmake --build --preset fuzz --parallel $(REALM_JOBS) --target fuzzers
 	@tools/fuzz.sh
 
-coverage: setup ## line coverage of the C tests, in build/coverage
+coverage: setup ## line coverage of all tests, by folder
 	@cmake --preset coverage $(CMAKE_FLAGS) >/dev/null
-	@cmake --build --preset coverage
+	@cmake --build --preset coverage --parallel $(REALM_JOBS)
+	@find build/coverage -name '*.gcda' -delete
 	@tools/ctest.sh coverage
-	@tools/coverage.sh
+	@REALM=$(CURDIR)/build/coverage/realm tools/pytest.sh
+	@tools/coverage.py
 
 install: all ## install program, library and headers under PREFIX (/usr/local)
 	@cmake --install build/release --prefix $(PREFIX)

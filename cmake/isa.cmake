@@ -41,8 +41,7 @@ function(realm_isa_objects out)
         add_library(realm_isa_${folder} OBJECT ${sources})
         target_include_directories(realm_isa_${folder} PRIVATE
             "${CMAKE_SOURCE_DIR}/src" "${CMAKE_SOURCE_DIR}/include")
-        target_compile_options(realm_isa_${folder} PRIVATE
-            ${realm_isa_${folder}} ${realm_kernel_optimisation})
+        target_compile_options(realm_isa_${folder} PRIVATE ${realm_isa_${folder}} -O2)
         target_link_libraries(realm_isa_${folder} PRIVATE realm_flags)
         target_compile_definitions(realm_isa_${folder} PRIVATE REALM_SIMDE=$<BOOL:${REALM_SIMDE}>)
         if(REALM_SIMDE AND folder MATCHES "^avx512")
@@ -52,11 +51,14 @@ function(realm_isa_objects out)
         endif()
         # Without sanitizers and with line numbers only: instrumented, these bodies take minutes to compile.
         # Their bounds are held by guard pages in tests/kernels; the scalar twins are instrumented.
+        set(options -g1)
         if(NOT REALM_SANITIZE STREQUAL "")
-            set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS "-g1;-fno-sanitize=all")
-        else()
-            set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS "-g1")
+            list(APPEND options -fno-sanitize=all)
+        elseif(CMAKE_BUILD_TYPE STREQUAL "Coverage")
+            # Counters would make whole models take minutes; the scalar twins are counted.
+            list(APPEND options -fno-profile-arcs -fno-test-coverage)
         endif()
+        set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS "${options}")
         list(APPEND objects $<TARGET_OBJECTS:realm_isa_${folder}>)
     endforeach()
     set(${out} ${objects} PARENT_SCOPE)
@@ -64,7 +66,8 @@ function(realm_isa_objects out)
     set(realm_isa_levels ${levels} PARENT_SCOPE)
 endfunction()
 
-# Kernels are optimised in every build but coverage: a debug build should still answer.
+# Kernels are optimised in every build: a debug build should still answer.  Only the scalar ones are not
+# where coverage is measured.
 # -O2: the kernels are unrolled by hand, and -O3 takes four times as long for the same code.
 set(realm_kernel_optimisation $<$<NOT:$<CONFIG:Coverage>>:-O2>)
 

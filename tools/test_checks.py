@@ -265,6 +265,76 @@ class Fuzz(unittest.TestCase):
         self.assertIn("json failed", result.stderr)
 
 
+@unittest.skipUnless(shutil.which("gcov"), "no gcov")
+class Coverage(unittest.TestCase):
+    """tools/coverage.py counts a line that several programs share once."""
+
+    def test_folders_and_the_lines_that_never_ran(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder).resolve()
+            for path, text in {
+                "tools/coverage.py": (TOOLS / "coverage.py").read_text(),
+                "src/a/twice.h": "static inline int twice(int x)\n{\n    return 2 * x;\n}\n",
+                "src/a/one.c": '#include "twice.h"\nint one(int x);\nint one(int x)\n{\n    if (x > 3) {\n'
+                               "        return twice(x);\n    }\n    return 1;\n}\n",
+                "src/b/main.c": '#include "../a/twice.h"\nint one(int x);\nint main(void)\n{\n'
+                                "    return one(1) + twice(1) - 3;\n}\n",
+            }.items():
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).write_text(text)
+            build = root / "build/coverage"
+            build.mkdir(parents=True)
+            made = run("gcc", "--coverage", "-o", "main", root / "src/a/one.c", root / "src/b/main.c",
+                       cwd=build)
+            self.assertEqual(made.returncode, 0, made.stderr)
+            self.assertEqual(run(build / "main", cwd=build).returncode, 0)
+            result = run(sys.executable, root / "tools/coverage.py", "a")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            lines = [line.split() for line in result.stdout.splitlines() if line]
+            self.assertEqual(lines, [
+                ["83.3", "%", "6", "a"], ["100.0", "%", "2", "b"], ["87.5", "%", "8", "all"],
+                ["75.0", "%", "4", "a/one.c"], ["6"], ["100.0", "%", "2", "a/twice.h"]])
+
+    def test_nothing_to_count_fails(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "tools").mkdir()
+            shutil.copy(TOOLS / "coverage.py", Path(folder) / "tools")
+            result = run(sys.executable, Path(folder) / "tools/coverage.py")
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("nothing ran", result.stderr)
+
+
+class Ci(unittest.TestCase):
+    """.ci/run ends at the first stage that fails, and sums up what ran."""
+
+    def ci(self, *stages):
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            for name, code in {"format.sh": 0, "check_layers.py": 3, "check_source.py": 0}.items():
+                script = root / "tools" / name
+                script.parent.mkdir(exist_ok=True)
+                script.write_text(f"#!/bin/sh\necho this is {name}\nexit {code}\n")
+                script.chmod(0o755)
+            (root / ".ci").mkdir()
+            shutil.copy(TOOLS.parent / ".ci/run", root / ".ci/run")
+            return run(root / ".ci/run", *stages)
+
+    def test_the_first_failure_ends_it(self):
+        result = self.ci("format", "layers", "source")
+        self.assertEqual(result.returncode, 3)
+        self.assertRegex(result.stdout, r"(?m)^format +\d+ s  ok$")
+        self.assertRegex(result.stdout, r"(?m)^layers +\d+ s  FAILED \(3\)$")
+        self.assertNotIn("this is check_source.py", result.stdout)
+
+    def test_stages_can_be_chosen(self):
+        result = self.ci("source", "format")
+        self.assertEqual(result.returncode, 0)
+        self.assertLess(result.stdout.index("this is check_source"), result.stdout.index("this is format"))
+
+    def test_an_unknown_stage_fails(self):
+        self.assertNotEqual(self.ci("formt").returncode, 0)
+
+
 class TraceView(unittest.TestCase):
     def view(self, events):
         with tempfile.TemporaryDirectory() as folder:

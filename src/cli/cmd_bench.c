@@ -234,6 +234,7 @@ static realm_status run_bench(struct bench *bench, struct realm_error *error)
     return status;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): a table of options and little else */
 realm_status cmd_bench(int argc, char **argv, struct realm_error *error)
 {
     struct bench bench = {

@@ -204,6 +204,7 @@ static realm_status run_all(struct run *run, bool read_input, struct realm_error
     return status;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): a table of options and little else */
 realm_status cmd_run(int argc, char **argv, struct realm_error *error)
 {
     struct run run = {.max_tokens = DEFAULT_MAX_TOKENS,

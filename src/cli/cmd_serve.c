@@ -41,6 +41,7 @@ static void on_signal(int number)
     (void)number;
     (void)signal(SIGINT, SIG_DFL);
     (void)signal(SIGTERM, SIG_DFL);
+    /* NOLINTNEXTLINE(bugprone-signal-handler,cert-sig30-c): made to be called here, see server.h */
     server_stop(running_server);
 }
 
@@ -205,6 +206,7 @@ static realm_status serve_models(const struct serve *serve, struct realm_error *
     return status;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): a table of options and little else */
 realm_status cmd_serve(int argc, char **argv, struct realm_error *error)
 {
     struct serve serve = {

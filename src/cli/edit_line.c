@@ -46,7 +46,11 @@ static bool continues(char byte)
 size_t edit_line_left(const struct edit_line *line)
 {
     size_t at = line->cursor;
-    while (at > 0 && continues(line->text.text[--at])) {
+    if (at > 0) {
+        at--;
+    }
+    while (at > 0 && continues(line->text.text[at])) {
+        at--;
     }
     return at;
 }

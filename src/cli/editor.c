@@ -198,7 +198,8 @@ static void draw(const struct editor *editor, const char *prompt)
     strbuf_append_text(&out, prompt);
     for (size_t i = 0; i < shown; i++) {
         const char c = line->text.text[begin + i];
-        strbuf_append_char(&out, (unsigned char)c < 0x20 ? ' ' : c); /* pasted newlines, tabs */
+        strbuf_append_char(&out,
+                           (char)((unsigned char)c < 0x20 ? ' ' : c)); /* pasted newlines, tabs */
     }
     strbuf_append_format(&out, "\033[K\r\033[%zuC", n_prompt + cursor);
     if (n_prompt + cursor == 0) {

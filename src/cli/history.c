@@ -43,7 +43,7 @@ static void unescape(char *line)
     for (; *line != '\0'; line++) {
         if (*line == '\\' && line[1] != '\0') {
             line++;
-            *to++ = *line == 'n' ? '\n' : *line;
+            *to++ = (char)(*line == 'n' ? '\n' : *line);
         } else {
             *to++ = *line;
         }

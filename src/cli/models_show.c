@@ -67,7 +67,7 @@ static void put_item(struct json_out *out, enum gguf_value_type type, const uint
     case GGUF_I16:
     case GGUF_I32:
     case GGUF_I64: {
-        const unsigned shift = (unsigned)(64 - 8 * n);
+        const unsigned shift = (unsigned)(64 - 8 * n) % 64;
         json_out_i64(out, NULL, (int64_t)(bits << shift) >> shift);
         break;
     }
@@ -275,6 +275,7 @@ static realm_status show_model(struct show *show, bool json, struct realm_error 
     show->model = model;
     show->trouble = &trouble;
     const realm_status status = json ? show_json(show, error) : show_table(show);
+    show->trouble = NULL;
     model_close(model);
     gguf_close(gguf);
     return status;

@@ -64,15 +64,8 @@ static realm_status create_sequences(struct generation *generation,
     generation->n_live = n_choices;
     const struct tokenizer *const tokenizer = engine_model_tokenizer(request->model);
     for (uint32_t i = 0; i < n_choices; i++) {
-        REALM_TRY(sequence_create(generation,
-                                  request,
-                                  i,
-                                  max_tokens,
-                                  tokenizer_vocabulary(tokenizer),
-                                  tokenizer,
-                                  pool,
-                                  &generation->sequences[i],
-                                  error));
+        REALM_TRY(sequence_create(
+            generation, request, i, max_tokens, tokenizer, pool, &generation->sequences[i], error));
     }
     return event_ring_init(&generation->ring,
                            text_stream_max_bytes(generation->sequences[0]->text),

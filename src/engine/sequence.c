@@ -7,7 +7,6 @@ realm_status sequence_create(struct generation *generation,
                              const struct request *request,
                              uint32_t choice,
                              uint32_t max_tokens,
-                             uint32_t vocabulary,
                              const struct tokenizer *tokenizer,
                              struct page_pool *pool,
                              struct sequence **out,
@@ -37,7 +36,8 @@ realm_status sequence_create(struct generation *generation,
     }
     struct sampler_options sampling = request->sampling;
     sampling.stream = choice;
-    status = sampler_create(&sampling, vocabulary, max_tokens, &sequence->sampler, error);
+    status = sampler_create(
+        &sampling, tokenizer_vocabulary(tokenizer), max_tokens, &sequence->sampler, error);
     if (status != REALM_OK) {
         goto fail;
     }

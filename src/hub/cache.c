@@ -95,6 +95,7 @@ add_file(struct walk *walk, const char *path, const struct stat *info, struct re
 }
 
 static realm_status
+/* NOLINTNEXTLINE(misc-no-recursion): no deeper than MAX_DEPTH */
 walk_folder(struct walk *walk, const char *folder, uint32_t depth, struct realm_error *error)
 {
     DIR *const directory = opendir(folder);

@@ -123,7 +123,7 @@ refuse_magic(const struct download *download, const char *begin, struct realm_er
 {
     char shown[MAGIC_BYTES + 1] = "";
     for (size_t i = 0; i < MAGIC_BYTES; i++) {
-        shown[i] = begin[i] > ' ' && begin[i] < 0x7f ? begin[i] : '?';
+        shown[i] = (char)(begin[i] > ' ' && begin[i] < 0x7f ? begin[i] : '?');
     }
     return realm_error_set(error,
                            REALM_INVALID_FORMAT,

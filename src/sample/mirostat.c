@@ -8,7 +8,7 @@
 #define ESTIMATE_TOKENS 100u
 
 /* Least-squares estimate of the Zipf exponent from the ratios of the most probable tokens. */
-static double estimate_exponent(float *top, uint32_t n_top)
+static double estimate_exponent(const float *top, uint32_t n_top)
 {
     double numerator = 0;
     double denominator = 0;

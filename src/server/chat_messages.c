@@ -186,7 +186,7 @@ realm_status chat_messages_render(struct field_reader *reader, struct strbuf *ou
         json = json_dumps(context, JSON_COMPACT);
         status = json != NULL ? REALM_OK : out_of_memory(reader);
     }
-    if (status == REALM_OK) {
+    if (json != NULL) {
         struct realm_error error;
         status =
             engine_model_render_chat(reader->completion->model, json, strlen(json), out, &error);

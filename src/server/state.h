@@ -50,8 +50,9 @@ REALM_MUST_CHECK realm_status loop_bind(struct server *server,
                                         const char *host,
                                         uint32_t port,
                                         struct realm_error *error);
-/* Makes the I/O thread look at everything; any thread, also a signal handler. */
-void loop_wake(void *server);
+/* Makes the I/O thread of the server `context` look at everything; any thread, also a signal
+ * handler. */
+void loop_wake(void *context);
 void loop_unbind(struct server *server);
 
 #endif

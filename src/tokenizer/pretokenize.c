@@ -185,6 +185,7 @@ struct run {
 
 /* Cuts one piece by expression `level` and hands each part to the next level. */
 static realm_status
+/* NOLINTNEXTLINE(misc-no-recursion): no deeper than MAX_EXPRESSIONS */
 cut(struct run *run, uint32_t level, struct bytes piece, struct realm_error *error)
 {
     if (piece.length == 0) {

@@ -92,7 +92,7 @@ static double value_at(const struct setting *s, uint32_t t, uint32_t column)
 {
     const uint8_t *const page = s->kv.bytes + s->pages[t / KV_PAGE_TOKENS] * s->call.page_stride;
     const uint16_t *const values = (const void *)(page + s->call.values_offset);
-    const size_t row = t % KV_PAGE_TOKENS * kv_value_columns(s->head_columns);
+    const size_t row = (size_t)(t % KV_PAGE_TOKENS) * kv_value_columns(s->head_columns);
     return (double)half_to_float(values[row + column]);
 }
 
@@ -196,7 +196,7 @@ static void check_rows(struct kernel_test *test, uint32_t head_columns, uint32_t
     struct setting s;
     make_setting(test, &s, head_columns);
     const uint32_t window =
-        1 + (uint32_t)test_random_below(&test->random, 2 * ATTENTION_SEGMENT_TOKENS);
+        1 + (uint32_t)test_random_below(&test->random, 2ULL * ATTENTION_SEGMENT_TOKENS);
     uint32_t end = 1 + (uint32_t)test_random_below(&test->random, ATTENTION_SEGMENT_TOKENS);
     const uint32_t first_begin = end > window ? end - window : 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -245,6 +245,7 @@ static void check_write(struct kernel_test *test, uint32_t head_columns)
         for (uint32_t c = 0; c < head_columns; c++) {
             k[c] = ldexpf(k[c], (int)test_random_below(&test->random, 48) - 30);
         }
+        /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): a head has columns */
         k[slot % head_columns] = slot % 2 == 0 ? INFINITY : -70000.0f;
         test->scalar.kv_write(k, v, head_columns, slot, twin.bytes, twin.bytes + keys_bytes);
         test->kernels.kv_write(k, v, head_columns, slot, page.bytes, page.bytes + keys_bytes);

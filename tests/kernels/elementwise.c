@@ -78,7 +78,9 @@ static void check_range(struct kernel_test *test)
 {
     float a[MOST_COLUMNS];
     float b[MOST_COLUMNS];
-    for (float from = current->lowest; from < 90.0f; from += 0.05f) {
+    const int n_steps = (int)((90.0f - current->lowest) * 20.0f);
+    for (int step = 0; step <= n_steps; step++) {
+        const float from = current->lowest + (float)step * 0.05f;
         for (uint32_t i = 0; i < 64; i++) {
             a[i] = from + 0.025f * (1.0f + kernel_test_float(test));
             b[i] = 1.0f + kernel_test_float(test) * 0.5f;

@@ -39,17 +39,17 @@ int main(int argc, char **argv)
         test.filter = filter != NULL ? filter : test.filter;
         bench = bench || strcmp(argv[i], "--bench") == 0;
         if (cpu == NULL && filter == NULL && strcmp(argv[i], "--bench") != 0) {
-            fprintf(stderr, "usage: kernels [--cpu=LEVEL] [--filter=TEXT] [--bench]\n");
+            (void)fprintf(stderr, "usage: kernels [--cpu=LEVEL] [--filter=TEXT] [--bench]\n");
             return 2;
         }
     }
     struct realm_error error;
     if (cpu_select(level, &test.kernels, &error) != REALM_OK) {
-        fprintf(stderr, "%s\n", error.message);
+        (void)fprintf(stderr, "%s\n", error.message);
         return 77;
     }
     if (cpu_select("scalar", &test.scalar, &error) != REALM_OK) {
-        fprintf(stderr, "%s\n", error.message);
+        (void)fprintf(stderr, "%s\n", error.message);
         return 1;
     }
     printf("level %s\n", test.kernels.level);

@@ -34,8 +34,8 @@ static void quantise_rows(struct scene *s)
 {
     const uint32_t columns = s->weight.columns;
     s->values = guarded_make((size_t)s->n_tokens * columns, PACK_SLACK_BYTES);
-    s->scales = guarded_make(s->n_tokens * (columns / 32) * sizeof(float), PACK_SLACK_BYTES);
-    s->sums = guarded_make(s->n_tokens * (columns / 16) * sizeof(int32_t), PACK_SLACK_BYTES);
+    s->scales = guarded_make(sizeof(float) * s->n_tokens * (columns / 32), PACK_SLACK_BYTES);
+    s->sums = guarded_make(sizeof(int32_t) * s->n_tokens * (columns / 16), PACK_SLACK_BYTES);
     s->quantised = (struct quantised_rows){.values = (void *)s->values.bytes,
                                            .scales = (void *)s->scales.bytes,
                                            .sums = (void *)s->sums.bytes,

@@ -58,9 +58,10 @@ static void compare(struct kernel_test *test, const float *x, uint32_t columns, 
                          (double)a.rows.scales[at]);
     }
     for (uint32_t i = 0; i < n; i++) {
-        const float *const sum_a = (const void *)&a.rows.sums[2 * i + 1];
-        const float *const sum_b = (const void *)&b.rows.sums[2 * i + 1];
-        if (a.rows.sums[2 * i] != b.rows.sums[2 * i] || floats_differ_at(sum_a, sum_b, 1) == 0) {
+        const size_t sums = (size_t)2 * i;
+        const float *const sum_a = (const void *)&a.rows.sums[sums + 1];
+        const float *const sum_b = (const void *)&b.rows.sums[sums + 1];
+        if (a.rows.sums[sums] != b.rows.sums[sums] || floats_differ_at(sum_a, sum_b, 1) == 0) {
             kernel_test_fail(test, "%s, %u columns: sums of block %u differ", what, columns, i);
         }
     }
@@ -80,6 +81,7 @@ static void check_block(struct kernel_test *test, const float *x)
     }
     int sums[2] = {0, 0};
     for (uint32_t c = 0; c < 32; c++) {
+        /* NOLINTNEXTLINE(bugprone-signed-char-misuse,cert-str34-c): a number, no character */
         const int value = m.rows.values[c];
         const float far = fabsf(x[c] - (float)value * m.rows.scales[0]);
         if (far > max / 127.0f * 0.5001f || value < -127) {

@@ -8,16 +8,17 @@ enum { MOST_PAIRS = 128 };
 
 static void check(struct kernel_test *test, uint32_t n_pairs, bool adjacent)
 {
-    struct guarded head = guarded_make(2 * n_pairs * sizeof(float), 0);
+    const size_t n_floats = (size_t)2 * n_pairs;
+    struct guarded head = guarded_make(n_floats * sizeof(float), 0);
     struct guarded cosines = guarded_make(n_pairs * sizeof(float), 0);
     struct guarded sines = guarded_make(n_pairs * sizeof(float), 0);
     float *const x = (void *)head.bytes;
     float *const c = (void *)cosines.bytes;
     float *const s = (void *)sines.bytes;
-    kernel_test_floats(test, x, 2 * n_pairs);
+    kernel_test_floats(test, x, n_floats);
     float expected[2 * MOST_PAIRS];
     float twin[2 * MOST_PAIRS];
-    memcpy(twin, x, 2 * n_pairs * sizeof(float));
+    memcpy(twin, x, n_floats * sizeof(float));
     for (uint32_t i = 0; i < n_pairs; i++) {
         const float angle = kernel_test_float(test) * 3.0f;
         c[i] = cosf(angle);
@@ -31,9 +32,9 @@ static void check(struct kernel_test *test, uint32_t n_pairs, bool adjacent)
     }
     test->scalar.rope(twin, c, s, n_pairs, adjacent);
     test->kernels.rope(x, c, s, n_pairs, adjacent);
-    const size_t twin_at = floats_far_at(expected, twin, 2 * n_pairs, 0, 4e-7f);
-    const size_t at = floats_far_at(expected, x, 2 * n_pairs, 0, 4e-7f);
-    if (twin_at != 2 * n_pairs || at != 2 * n_pairs) {
+    const size_t twin_at = floats_far_at(expected, twin, n_floats, 0, 4e-7f);
+    const size_t at = floats_far_at(expected, x, n_floats, 0, 4e-7f);
+    if (twin_at != n_floats || at != n_floats) {
         kernel_test_fail(
             test, "%u pairs, adjacent %d: far at %zu, %zu", n_pairs, adjacent, twin_at, at);
     }

@@ -44,7 +44,7 @@ struct guarded guarded_make(size_t n_bytes, size_t slack)
     void *const mapping =
         mmap(NULL, g.mapping_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapping == MAP_FAILED || mprotect((uint8_t *)mapping + readable, page, PROT_NONE) != 0) {
-        fprintf(stderr, "no memory for %zu bytes\n", n_bytes);
+        (void)fprintf(stderr, "no memory for %zu bytes\n", n_bytes);
         exit(1);
     }
     g.mapping = mapping;
@@ -84,6 +84,7 @@ void kernel_test_floats(struct kernel_test *test, float *out, size_t n)
 size_t floats_differ_at(const float *a, const float *b, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
+        /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-*): bits */
         if (memcmp(&a[i], &b[i], sizeof a[i]) != 0 && !(isnan(a[i]) && isnan(b[i]))) {
             return i;
         }
@@ -96,6 +97,7 @@ size_t floats_far_at(const float *a, const float *b, size_t n, float relative, f
     for (size_t i = 0; i < n; i++) {
         const float far = fabsf(a[i] - b[i]);
         if (!(far <= absolute + relative * fabsf(b[i])) && !(isnan(a[i]) && isnan(b[i])) &&
+            /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-*): bits */
             memcmp(&a[i], &b[i], sizeof a[i]) != 0) {
             return i;
         }
@@ -114,7 +116,7 @@ static int compare_doubles(const void *a, const void *b)
 static double thread_seconds(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 

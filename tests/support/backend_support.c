@@ -13,7 +13,7 @@
 static void must(realm_status status, const struct realm_error *error)
 {
     if (status != REALM_OK) {
-        fprintf(stderr, "not expected: %s\n", error->message);
+        (void)fprintf(stderr, "not expected: %s\n", error->message);
         abort();
     }
 }
@@ -21,7 +21,7 @@ static void must(realm_status status, const struct realm_error *error)
 static void *must_have(void *memory)
 {
     if (memory == NULL) {
-        fprintf(stderr, "no memory\n");
+        (void)fprintf(stderr, "no memory\n");
         abort();
     }
     return memory;
@@ -60,7 +60,7 @@ tensor_id bank_add(struct bank *bank,
     uint64_t row_bytes;
     if (bank->n_weights == BANK_MAX_WEIGHTS || quant == NULL ||
         !tensor_type_row_bytes(type, columns, &row_bytes)) {
-        fprintf(stderr, "weight %s cannot be made\n", name);
+        (void)fprintf(stderr, "weight %s cannot be made\n", name);
         abort();
     }
     struct bank_weight *const weight = &bank->weights[bank->n_weights++];
@@ -186,7 +186,7 @@ void small_plan(struct bank *bank, const struct small_shape *shape)
     tensor_id x = plan_append_embed(bank->plan, table, shape->gemma ? 3.0f : 1.0f);
     for (uint32_t layer = 0; layer < shape->n_layers; layer++) {
         char prefix[32];
-        snprintf(prefix, sizeof prefix, "blk.%u.", layer);
+        (void)snprintf(prefix, sizeof prefix, "blk.%u.", layer);
         plan_name_prefix(bank->plan, prefix);
         tensor_id mixed = attention_block(&b, norm(&b, "attention_norm", x), layer);
         if (shape->gemma) {

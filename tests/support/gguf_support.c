@@ -160,6 +160,7 @@ static realm_status put_zeros(struct gguf_writer *writer,
 }
 
 static realm_status
+/* NOLINTNEXTLINE(readability-function-size): a list */
 put_values(struct gguf_writer *writer, uint32_t n_tokens, struct realm_error *error)
 {
     REALM_TRY(gguf_writer_put_string(writer, "general.architecture", "llama", error));

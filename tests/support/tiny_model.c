@@ -13,7 +13,7 @@ static struct tiny_value *put(struct tiny_file *file, const char *key, enum gguf
     struct tiny_value *const value = &file->values[file->n_values];
     file->n_values += file->n_values + 1 < TINY_MAX_VALUES;
     *value = (struct tiny_value){.type = type};
-    snprintf(value->key, sizeof value->key, "%s", key);
+    (void)snprintf(value->key, sizeof value->key, "%s", key);
     return value;
 }
 
@@ -43,7 +43,7 @@ struct tiny_value *tiny_put_bool(struct tiny_file *file, const char *key, bool v
 struct tiny_value *tiny_put_text(struct tiny_file *file, const char *key, const char *text)
 {
     struct tiny_value *const v = put(file, key, GGUF_STRING);
-    snprintf(v->text, sizeof v->text, "%s", text);
+    (void)snprintf(v->text, sizeof v->text, "%s", text);
     return v;
 }
 
@@ -83,7 +83,7 @@ struct tiny_tensor *tiny_add_tensor(
         .n_dims = rows == 0 ? 1 : 2,
         .shape = {columns, rows == 0 ? 1 : rows, 1, 1},
     };
-    snprintf(t->name, sizeof t->name, "%s", name);
+    (void)snprintf(t->name, sizeof t->name, "%s", name);
     return t;
 }
 
@@ -278,14 +278,14 @@ static void
 put_number(struct tiny_file *file, const char *architecture, const char *key, uint32_t n)
 {
     char name[80];
-    snprintf(name, sizeof name, "%s.%s", architecture, key);
+    (void)snprintf(name, sizeof name, "%s.%s", architecture, key);
     tiny_put_u32(file, name, n);
 }
 
 static void put_float(struct tiny_file *file, const char *architecture, const char *key, float x)
 {
     char name[80];
-    snprintf(name, sizeof name, "%s.%s", architecture, key);
+    (void)snprintf(name, sizeof name, "%s.%s", architecture, key);
     tiny_put_f32(file, name, x);
 }
 
@@ -297,7 +297,7 @@ static void add(struct tiny_file *file,
                 uint64_t columns)
 {
     char name[80];
-    snprintf(name, sizeof name, "blk.%u.%s", layer, role);
+    (void)snprintf(name, sizeof name, "blk.%u.%s", layer, role);
     tiny_add_tensor(file, name, type, rows, columns);
 }
 

@@ -118,12 +118,13 @@ static void unpack_block(enum tile_layout layout, const struct tile_row_block *b
     const bool has_min =
         layout == TILE_Q4_1 || layout == TILE_Q5_1 || layout == TILE_Q4_K || layout == TILE_Q5_K;
     for (uint32_t c = 0; c < TILE_COLUMNS; c++) {
-        const float scale = block->scale * (float)block->part_scale[c / 16];
+        const uint32_t part = c / 16;
+        const float scale = block->scale * (float)block->part_scale[part];
         out[c] = scale * (float)block->values[c];
         if (has_min) {
             out[c] += block->min;
         } else if (layout == TILE_Q2_K) {
-            out[c] -= block->min_scale * (float)block->part_min[c / 16];
+            out[c] -= block->min_scale * (float)block->part_min[part];
         }
     }
 }
