@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The Python tests (tests/api, tests/e2e, tests/isolation) against a built program.
 #
-#   tools/pytest.sh [pytest's arguments]
+#   tools/pytest.sh [pytest's arguments]     all suites, or the files and folders among the arguments
 #   REALM=PATH   the program (default: build/release/realm)
 #
 # Tests find: REALM (the program), REALM_TEST_DATA (tests/), REALM_MODEL_SMOLLM2 and
@@ -23,7 +23,13 @@ for suite in tests/api tests/e2e tests/isolation; do
         suites+=("$suite")
     fi
 done
-[ ${#suites[@]} -gt 0 ] || {
+for argument in "$@"; do
+    if [ -e "${argument%%::*}" ]; then
+        suites=()
+        break
+    fi
+done
+[ ${#suites[@]} -gt 0 ] || [ $# -gt 0 ] || {
     echo "pytest: MISSING: no suite has tests" >&2
     exit 1
 }
