@@ -15,11 +15,11 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 REALM := build/release/realm
 
-.PHONY: help realm all setup serve demo test quick fmt lint layers symbols bench fuzz coverage \
+.PHONY: help realm all setup serve demo test quick fmt lint layers symbols bench bench-peer fuzz coverage \
 	install clean
 
 help: ## this list
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | \
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | \
 		awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
 realm: build/release/build.ninja ## build build/release/realm (what plain `make` does)
@@ -74,6 +74,9 @@ bench: realm ## measure both models on this machine
 		path=$$(tools/fetch_model.sh $$model | tail -n1); \
 		$(REALM) bench -m "$$path" --prefill 512 --decode 64 --batch 1,4,16,32 --reps 3; \
 	done
+
+bench-peer: realm ## measure beside llama.cpp and write docs/benchmarks.md (an hour)
+	@bench/peer/compare.py --types
 
 fuzz: setup ## run every fuzzer for FUZZ_SECONDS (20)
 	@cmake --preset fuzz $(CMAKE_FLAGS) >/dev/null
