@@ -36,7 +36,7 @@ WITHOUT_HEADER = "src/base/status.c"
 EXTRA = ["-D_GNU_SOURCE=", "-include", str(ROOT / "tools/tidy.h"), "-Wno-unused-value"]
 # In kernels one macro makes a function for each type and vectors have short names; there and in packing
 # what is multiplied are small strides within a tile.
-KERNELS = re.compile(r"src/backend/cpu/((avx|neon)[a-z0-9]*/|pack)")
+KERNELS = re.compile(r"src/backend/cpu/((scalar|avx|neon)[a-z0-9]*/|pack)")
 KERNEL_ARGUMENTS = [
     "--checks=-readability-function-size,-readability-identifier-naming,-bugprone-signed-char-misuse,"
     "-cert-str34-c,-bugprone-implicit-widening-of-multiplication-result"]
@@ -76,6 +76,12 @@ def changed_files():
     return git("diff", "--name-only", "--diff-filter=d", base[0], "--", *FOLDERS)
 
 
+def tidy_arguments(file):
+    """What clang-tidy is told about one file, beside its checks and its compile command."""
+    arguments = [f"--extra-arg={argument}" for argument in extra_arguments(file)]
+    return arguments + (KERNEL_ARGUMENTS if KERNELS.match(file) else [])
+
+
 def extra_arguments(file):
     return [] if file == WITHOUT_HEADER else EXTRA
 
@@ -91,7 +97,7 @@ def state_of(file, command, common):
         return None
     state = hashlib.sha256(common)
     # Without the root's own path: clones in other folders share what is known.
-    state.update(" ".join(arguments).replace(str(ROOT), "").encode())
+    state.update(" ".join(arguments + tidy_arguments(file)).replace(str(ROOT), "").encode())
     for header in shlex.split(listed.stdout.replace("\\\n", " "))[1:]:
         state.update((Path(folder) / header).read_bytes())
     return state.hexdigest()
@@ -103,10 +109,7 @@ def check(file, build, command, common, cache):
     if state is not None and (cache / state).exists():
         (cache / state).touch()
         return ""
-    extra = [f"--extra-arg={argument}" for argument in extra_arguments(file)]
-    if KERNELS.match(file):
-        extra += KERNEL_ARGUMENTS
-    result = subprocess.run([TIDY, "--quiet", "-p", build, *extra, file],
+    result = subprocess.run([TIDY, "--quiet", "-p", build, *tidy_arguments(file), file],
                             cwd=ROOT, capture_output=True, text=True)
     if result.returncode != 0:
         return result.stdout or result.stderr or f"{file}: {TIDY} ended with {result.returncode}\n"
@@ -128,7 +131,7 @@ def main():
         wanted = [file for file in commands if file.startswith(tuple(f + "/" for f in FOLDERS))]
     files = sorted(file for file in wanted if file in commands)
     version = subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout
-    common = version + (ROOT / ".clang-tidy").read_bytes() + Path(__file__).read_bytes()
+    common = version + (ROOT / ".clang-tidy").read_bytes()
     cache = cache_folder()
     with ThreadPoolExecutor(int(os.environ.get("REALM_JOBS") or os.cpu_count())) as pool:
         reports = list(pool.map(

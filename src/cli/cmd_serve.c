@@ -41,7 +41,7 @@ static void on_signal(int number)
     (void)number;
     (void)signal(SIGINT, SIG_DFL);
     (void)signal(SIGTERM, SIG_DFL);
-    /* NOLINTNEXTLINE(bugprone-signal-handler,cert-sig30-c): made to be called here, see server.h */
+    /* NOLINTNEXTLINE(bugprone-signal-handler,cert-*): made to be called here, see server.h */
     server_stop(running_server);
 }
 

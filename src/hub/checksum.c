@@ -21,6 +21,6 @@ realm_status checksum_sha256(struct bytes bytes, char out[65], struct realm_erro
 
 bool checksum_is_sha256(const char *text)
 {
-    return strlen(text) == 2u * HASH_BYTES &&
-           strspn(text, "0123456789abcdefABCDEF") == 2u * HASH_BYTES;
+    const size_t n_digits = 2 * (size_t)HASH_BYTES;
+    return strlen(text) == n_digits && strspn(text, "0123456789abcdefABCDEF") == n_digits;
 }

@@ -156,8 +156,8 @@ static void take_range(struct http_response *response, const char *value)
     unsigned long long first;
     unsigned long long last;
     unsigned long long total;
-    /* NOLINTNEXTLINE(cert-err34-c): all three or nothing; a size that overflowed is refused later
-     */
+    /* All three or nothing; a size that overflowed is refused later. */
+    /* NOLINTNEXTLINE(cert-err34-c): see above */
     if (sscanf(value, "bytes %llu-%llu/%llu", &first, &last, &total) == 3) {
         response->from = first;
         response->total = total;

@@ -34,7 +34,7 @@ static realm_status copy_stops(struct text_stream *stream,
     }
     stream->stop_bytes = alloc_zeroed(ALLOC_REQUEST, n_stops + 1, MAX_STOP_BYTES);
     if (stream->stop_bytes == NULL) {
-        return realm_error_out_of_memory(error, n_stops * MAX_STOP_BYTES, "stop strings");
+        return realm_error_out_of_memory(error, (size_t)n_stops * MAX_STOP_BYTES, "stop strings");
     }
     for (uint32_t i = 0; i < n_stops; i++) {
         if (stops[i].length == 0 || stops[i].length > MAX_STOP_BYTES) {

@@ -69,6 +69,7 @@ static void free_setting(struct kernel_test *test, struct setting *s)
 }
 
 /* Query `i` sees offsets begin <= t < end of the segment. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the kernel writes them */
 static void add_query(struct setting *s, uint32_t begin, uint32_t end, float *values)
 {
     const uint32_t i = s->n_queries++;
