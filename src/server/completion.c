@@ -96,6 +96,7 @@ static realm_status read_body(struct field_reader *reader, const json_t *body)
     const bool chat = completion->kind == COMPLETION_CHAT;
     REALM_TRY(fields_read(reader, body, chat ? field_rows_chat : field_rows_text));
     REALM_TRY(find_model(reader));
+    REALM_TRY(fields_check_lists(reader));
     REALM_TRY(choose_seed(reader));
     if (completion->include_usage && !completion->stream) {
         return problem_set(reader->problem,
@@ -200,7 +201,7 @@ static realm_status submit_prompt(struct completion *completion,
     request.n_prompt = (uint32_t)prompt->tokens.length;
     struct realm_error error;
     const realm_status status = engine_submit(engine, &request, &prompt->generation, &error);
-    return status == REALM_OK ? REALM_OK : problem_set(problem, status, "", "%s", error.message);
+    return status == REALM_OK ? REALM_OK : problem_set(problem, status, field, "%s", error.message);
 }
 
 realm_status completion_submit(struct completion *completion,

@@ -38,6 +38,7 @@ struct completion {
     enum completion_kind kind;
     struct arena arena; /* lists the request points to */
     struct engine_model *model;
+    const char *end_user; /* who the client says is behind the request, for the log; or NULL */
     char id[COMPLETION_ID_LENGTH];
     int64_t created_s;
     bool stream;

@@ -116,11 +116,13 @@ bool exchange_pull(struct exchange *exchange)
 void exchange_log(const struct exchange *exchange)
 {
     const struct completion *const completion = exchange->completion;
+    const bool named = completion != NULL && completion->end_user != NULL;
     log_info("request",
              LOG_TEXT("id", exchange->request_id),
              LOG_TEXT("path", exchange->path),
              LOG_I64("status", exchange->http_status),
              LOG_TEXT("key", exchange->key_id),
+             LOG_TEXT("user", named ? completion->end_user : ""),
              LOG_U64("body_bytes", exchange->n_body_bytes),
              LOG_U64("prompt_tokens", completion != NULL ? completion->n_prompt_tokens : 0),
              LOG_U64("completion_tokens", completion != NULL ? completion->n_completion_tokens : 0),

@@ -4,12 +4,9 @@
 
 #include <string.h>
 
-#define MAX_STOPS        16u
-#define MAX_STOP_TOKENS  64u
-#define MAX_BREAKERS     64u
-#define MAX_BIASES       1024u
-#define MAX_TOKENS_FIELD (1u << 24)
-#define NEAR_ENOUGH      3u
+#define MAX_END_USER_BYTES 256u
+#define MAX_TOKENS_FIELD   (1u << 24)
+#define NEAR_ENOUGH        3u
 
 /* --- rows that need no more than a range --------------------------------------------------------
  */
@@ -106,6 +103,56 @@ static realm_status read_seed(struct field_reader *reader, const char *field, co
     return REALM_OK;
 }
 
+realm_status field_end_user(struct field_reader *reader, const char *field, const json_t *value)
+{
+    struct completion *const completion = reader->completion;
+    struct bytes name = {.length = 0};
+    REALM_TRY(json_read_text(value, field, &name, reader->problem));
+    if (name.length > MAX_END_USER_BYTES) {
+        return problem_set(reader->problem,
+                           REALM_INVALID_ARGUMENT,
+                           field,
+                           "%s has %zu bytes and may have at most %u",
+                           field,
+                           name.length,
+                           MAX_END_USER_BYTES);
+    }
+    if (completion->end_user != NULL &&
+        strcmp(completion->end_user, (const char *)name.data) != 0) {
+        return problem_set(reader->problem,
+                           REALM_INVALID_ARGUMENT,
+                           field,
+                           "user and safety_identifier differ; give one");
+    }
+    completion->end_user = arena_string(&completion->arena, (const char *)name.data, name.length);
+    return completion->end_user != NULL
+               ? REALM_OK
+               : problem_set(
+                     reader->problem, REALM_OUT_OF_MEMORY, field, "no memory for %s", field);
+}
+
+static realm_status
+read_stream_option(struct field_reader *reader, const char *key, const json_t *value)
+{
+    bool obfuscate = false;
+    if (strcmp(key, "include_usage") == 0) {
+        return json_read_bool(value,
+                              "stream_options.include_usage",
+                              &reader->completion->include_usage,
+                              reader->problem);
+    }
+    if (strcmp(key, "include_obfuscation") != 0) {
+        return problem_set(reader->problem,
+                           REALM_INVALID_ARGUMENT,
+                           "stream_options",
+                           "stream_options.%.40s is not known; known: include_usage",
+                           key);
+    }
+    REALM_TRY(
+        json_read_bool(value, "stream_options.include_obfuscation", &obfuscate, reader->problem));
+    return obfuscate ? field_refuse(reader, "stream_options.include_obfuscation", value) : REALM_OK;
+}
+
 static realm_status
 read_stream_options(struct field_reader *reader, const char *field, const json_t *value)
 {
@@ -120,184 +167,15 @@ read_stream_options(struct field_reader *reader, const char *field, const json_t
     }
     json_object_foreach((json_t *)(uintptr_t)value, key, member)
     {
-        if (strcmp(key, "include_usage") != 0) {
-            return problem_set(reader->problem,
-                               REALM_INVALID_ARGUMENT,
-                               field,
-                               "stream_options.%.40s is not known; known: include_usage",
-                               key);
+        if (!json_is_null(member)) {
+            REALM_TRY(read_stream_option(reader, key, member));
         }
-        REALM_TRY(json_read_bool(member,
-                                 "stream_options.include_usage",
-                                 &reader->completion->include_usage,
-                                 reader->problem));
     }
     return REALM_OK;
 }
 
-/* --- lists --------------------------------------------------------------------------------------
+/* --- refusing and the table ----------------------------------------------------------------------
  */
-
-static realm_status out_of_memory(struct field_reader *reader, const char *field)
-{
-    return problem_set(reader->problem, REALM_OUT_OF_MEMORY, field, "no memory for %s", field);
-}
-
-static realm_status
-refuse_count(struct field_reader *reader, const char *field, size_t count, uint32_t most)
-{
-    return problem_set(reader->problem,
-                       REALM_INVALID_ARGUMENT,
-                       field,
-                       "%s has %zu items and may have at most %u",
-                       field,
-                       count,
-                       most);
-}
-
-static realm_status read_stop(struct field_reader *reader, const char *field, const json_t *value)
-{
-    struct completion *const completion = reader->completion;
-    const size_t n = json_is_array(value) ? json_array_size(value) : 1;
-    if (n > MAX_STOPS) {
-        return refuse_count(reader, field, n, MAX_STOPS);
-    }
-    struct bytes *const stops = arena_zeroed(&completion->arena, n, sizeof *stops);
-    if (stops == NULL) {
-        return out_of_memory(reader, field);
-    }
-    for (size_t i = 0; i < n; i++) {
-        const json_t *const item = json_is_array(value) ? json_array_get(value, i) : value;
-        struct bytes text = {.length = 0};
-        REALM_TRY(json_read_text(item, field, &text, reader->problem));
-        if (text.length == 0 || text.length > 256) {
-            return problem_set(reader->problem,
-                               REALM_INVALID_ARGUMENT,
-                               field,
-                               "stop[%zu] has %zu bytes and must have 1 to 256",
-                               i,
-                               text.length);
-        }
-        stops[i].data =
-            (const uint8_t *)arena_string(&completion->arena, (const char *)text.data, text.length);
-        stops[i].length = text.length;
-        if (stops[i].data == NULL) {
-            return out_of_memory(reader, field);
-        }
-    }
-    completion->request.stops = stops;
-    completion->request.n_stops = (uint32_t)n;
-    return REALM_OK;
-}
-
-static realm_status
-read_stop_token_ids(struct field_reader *reader, const char *field, const json_t *value)
-{
-    struct completion *const completion = reader->completion;
-    if (!json_is_array(value)) {
-        return problem_set(reader->problem,
-                           REALM_INVALID_ARGUMENT,
-                           field,
-                           "%s is %s and must be an array of token ids",
-                           field,
-                           json_kind(value));
-    }
-    const size_t n = json_array_size(value);
-    if (n > MAX_STOP_TOKENS) {
-        return refuse_count(reader, field, n, MAX_STOP_TOKENS);
-    }
-    token_id *const tokens = arena_zeroed(&completion->arena, n, sizeof *tokens);
-    if (tokens == NULL) {
-        return out_of_memory(reader, field);
-    }
-    for (size_t i = 0; i < n; i++) {
-        REALM_TRY(json_read_u32(
-            json_array_get(value, i), field, 0, UINT32_MAX - 1, &tokens[i], reader->problem));
-    }
-    completion->request.stop_tokens = tokens;
-    completion->request.n_stop_tokens = (uint32_t)n;
-    return REALM_OK;
-}
-
-static realm_status
-parse_token_key(struct field_reader *reader, const char *field, const char *key, token_id *out)
-{
-    uint64_t token = 0;
-    size_t i = 0;
-    for (; key[i] >= '0' && key[i] <= '9' && i < 10; i++) {
-        token = token * 10 + (uint64_t)(key[i] - '0');
-    }
-    if (i == 0 || key[i] != '\0' || token >= UINT32_MAX) {
-        return problem_set(reader->problem,
-                           REALM_INVALID_ARGUMENT,
-                           field,
-                           "%s has the key \"%.40s\"; keys are token ids",
-                           field,
-                           key);
-    }
-    *out = (token_id)token;
-    return REALM_OK;
-}
-
-static realm_status
-read_logit_bias(struct field_reader *reader, const char *field, const json_t *value)
-{
-    struct completion *const completion = reader->completion;
-    const char *key;
-    json_t *member;
-    if (!json_is_object(value)) {
-        return problem_set(reader->problem,
-                           REALM_INVALID_ARGUMENT,
-                           field,
-                           "logit_bias is %s and must be an object of token ids and numbers",
-                           json_kind(value));
-    }
-    const size_t n = json_object_size(value);
-    if (n > MAX_BIASES) {
-        return refuse_count(reader, field, n, MAX_BIASES);
-    }
-    struct sampler_bias *const biases = arena_zeroed(&completion->arena, n, sizeof *biases);
-    if (biases == NULL) {
-        return out_of_memory(reader, field);
-    }
-    uint32_t i = 0;
-    json_object_foreach((json_t *)(uintptr_t)value, key, member)
-    {
-        REALM_TRY(parse_token_key(reader, field, key, &biases[i].token));
-        REALM_TRY(json_read_float(member, field, -100, 100, &biases[i].bias, reader->problem));
-        i++;
-    }
-    completion->request.sampling.biases = biases;
-    completion->request.sampling.n_biases = i;
-    return REALM_OK;
-}
-
-/* Strings: the last token of each breaker's text breaks a repetition. */
-static realm_status
-read_dry_breakers(struct field_reader *reader, const char *field, const json_t *value)
-{
-    struct completion *const completion = reader->completion;
-    if (!json_is_array(value) || json_array_size(value) > MAX_BREAKERS) {
-        return problem_set(reader->problem,
-                           REALM_INVALID_ARGUMENT,
-                           field,
-                           "%s must be an array of at most %u token ids",
-                           field,
-                           MAX_BREAKERS);
-    }
-    const size_t n = json_array_size(value);
-    token_id *const tokens = arena_zeroed(&completion->arena, n, sizeof *tokens);
-    if (tokens == NULL) {
-        return out_of_memory(reader, field);
-    }
-    for (size_t i = 0; i < n; i++) {
-        REALM_TRY(json_read_u32(
-            json_array_get(value, i), field, 0, UINT32_MAX - 1, &tokens[i], reader->problem));
-    }
-    completion->request.sampling.dry_breakers = tokens;
-    completion->request.sampling.n_dry_breakers = (uint32_t)n;
-    return REALM_OK;
-}
 
 realm_status field_refuse(struct field_reader *reader, const char *field, const json_t *value)
 {
@@ -306,12 +184,11 @@ realm_status field_refuse(struct field_reader *reader, const char *field, const 
         reader->problem, REALM_UNSUPPORTED, field, "%s is not supported; leave it out", field);
 }
 
-realm_status field_accept(struct field_reader *reader, const char *field, const json_t *value)
+realm_status field_none_only(struct field_reader *reader, const char *field, const json_t *value)
 {
-    (void)reader;
-    (void)field;
-    (void)value;
-    return REALM_OK;
+    const char *const text = json_string_value(value);
+    return text != NULL && strcmp(text, "none") == 0 ? REALM_OK
+                                                     : field_refuse(reader, field, value);
 }
 
 const struct field_row field_rows_common[] = {
@@ -321,8 +198,8 @@ const struct field_row field_rows_common[] = {
     {"n", read_n},
     {"max_tokens", field_max_tokens},
     {"min_tokens", read_min_tokens},
-    {"stop", read_stop},
-    {"stop_token_ids", read_stop_token_ids},
+    {"stop", field_stop},
+    {"stop_token_ids", field_stop_token_ids},
     {"ignore_eos", read_ignore_eos},
     {"skip_special_tokens", read_special},
     {"temperature", read_temperature},
@@ -338,13 +215,13 @@ const struct field_row field_rows_common[] = {
     {"dry_base", read_dry_base},
     {"dry_allowed_length", read_dry_allowed_length},
     {"dry_penalty_last_n", read_dry_window},
-    {"dry_sequence_breaker_ids", read_dry_breakers},
+    {"dry_sequence_breaker_ids", field_dry_breakers},
     {"mirostat", read_mirostat},
     {"mirostat_tau", read_mirostat_tau},
     {"mirostat_eta", read_mirostat_eta},
     {"seed", read_seed},
-    {"logit_bias", read_logit_bias},
-    {"user", field_accept},
+    {"logit_bias", field_logit_bias},
+    {"user", field_end_user},
     {NULL, NULL},
 };
 

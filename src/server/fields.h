@@ -45,11 +45,29 @@ REALM_MUST_CHECK realm_status fields_read(struct field_reader *reader,
 
 /* For fields that exist elsewhere and cannot be honoured here. */
 realm_status field_refuse(struct field_reader *reader, const char *field, const json_t *value);
-/* For fields that change nothing here: accepted as they are. */
-realm_status field_accept(struct field_reader *reader, const char *field, const json_t *value);
+/* For fields that may only be "none", which is so anyway. */
+realm_status field_none_only(struct field_reader *reader, const char *field, const json_t *value);
 
 /* max_tokens and max_completion_tokens. */
 realm_status field_max_tokens(struct field_reader *reader, const char *field, const json_t *value);
+
+/* user and safety_identifier: who is behind the request, for the log. */
+realm_status field_end_user(struct field_reader *reader, const char *field, const json_t *value);
+
+/* field_lists.c */
+realm_status field_stop(struct field_reader *reader, const char *field, const json_t *value);
+realm_status
+field_stop_token_ids(struct field_reader *reader, const char *field, const json_t *value);
+realm_status field_logit_bias(struct field_reader *reader, const char *field, const json_t *value);
+realm_status
+field_dry_breakers(struct field_reader *reader, const char *field, const json_t *value);
+/* Once the model is known: whether its vocabulary has all tokens that a field names. */
+REALM_MUST_CHECK realm_status field_check_tokens(struct field_reader *reader,
+                                                 const char *field,
+                                                 const token_id *tokens,
+                                                 size_t n_tokens);
+/* The same for every list of the common fields. */
+REALM_MUST_CHECK realm_status fields_check_lists(struct field_reader *reader);
 
 /* The tables of the two kinds, and what follows once the fields are read: checks across fields,
  * prompts. */

@@ -92,14 +92,6 @@ read_generation_prompt(struct field_reader *reader, const char *field, const jso
 }
 
 static realm_status
-read_tool_choice(struct field_reader *reader, const char *field, const json_t *value)
-{
-    const char *const choice = json_string_value(value);
-    return choice != NULL && strcmp(choice, "none") == 0 ? REALM_OK
-                                                         : field_refuse(reader, field, value);
-}
-
-static realm_status
 read_modalities(struct field_reader *reader, const char *field, const json_t *value)
 {
     const char *const first = json_string_value(json_array_get(value, 0));
@@ -118,20 +110,23 @@ const struct field_row field_rows_chat[] = {
     {"response_format", read_response_format},
     {"service_tier", read_service_tier},
     {"store", read_store},
-    {"metadata", field_accept},
-    {"tool_choice", read_tool_choice},
+    {"metadata", field_refuse},
+    {"tool_choice", field_none_only},
     {"modalities", read_modalities},
     {"tools", field_refuse},
     {"functions", field_refuse},
-    {"function_call", field_refuse},
-    {"parallel_tool_calls", field_accept},
+    {"function_call", field_none_only},
+    {"parallel_tool_calls", field_refuse},
     {"audio", field_refuse},
     {"prediction", field_refuse},
-    {"reasoning_effort", field_refuse},
+    {"reasoning_effort", field_none_only},
     {"verbosity", field_refuse},
     {"web_search_options", field_refuse},
-    {"safety_identifier", field_accept},
-    {"prompt_cache_key", field_accept},
+    {"safety_identifier", field_end_user},
+    {"moderation", field_refuse},
+    {"prompt_cache_key", field_refuse},
+    {"prompt_cache_options", field_refuse},
+    {"prompt_cache_retention", field_refuse},
     {NULL, NULL},
 };
 

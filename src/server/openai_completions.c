@@ -114,6 +114,7 @@ add_tokens(struct field_reader *reader, const json_t *value, struct completion_p
             return out_of_memory(reader);
         }
     }
+    REALM_TRY(field_check_tokens(reader, "prompt", prompt->tokens.ids, prompt->tokens.length));
     return reader->completion->echo ? echo_tokens(reader, prompt) : REALM_OK;
 }
 
