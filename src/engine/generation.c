@@ -1,6 +1,7 @@
 #include "engine/generation.h"
 
 #include "base/alloc.h"
+#include "engine/dry_breakers.h"
 #include "engine/engine.h"
 #include "engine/engine_model.h"
 
@@ -49,11 +50,11 @@ static realm_status copy_stop_tokens(struct generation *generation,
     return REALM_OK;
 }
 
-static realm_status create_sequences(struct generation *generation,
-                                     const struct request *request,
-                                     uint32_t max_tokens,
-                                     struct page_pool *pool,
-                                     struct realm_error *error)
+static realm_status create_choices(struct generation *generation,
+                                   const struct request *request,
+                                   uint32_t max_tokens,
+                                   struct page_pool *pool,
+                                   struct realm_error *error)
 {
     const uint32_t n_choices = request->n_choices == 0 ? 1 : request->n_choices;
     generation->sequences = alloc_zeroed(ALLOC_REQUEST, n_choices, sizeof(struct sequence *));
@@ -72,6 +73,29 @@ static realm_status create_sequences(struct generation *generation,
                            request->sampling.logprobs ? request->sampling.n_top_logprobs : 0,
                            n_choices * RECORDS_PER_CHOICE,
                            error);
+}
+
+/* The breakers' texts become tokens once for all choices. */
+static realm_status create_sequences(struct generation *generation,
+                                     const struct request *request,
+                                     uint32_t max_tokens,
+                                     struct page_pool *pool,
+                                     struct realm_error *error)
+{
+    struct dry_breakers breakers = {.items = NULL};
+    if (request->sampling.dry_multiplier > 0) {
+        REALM_TRY(dry_breakers_find(engine_model_tokenizer(request->model),
+                                    request->dry_breakers,
+                                    request->n_dry_breakers,
+                                    &breakers,
+                                    error));
+    }
+    struct request resolved = *request;
+    resolved.sampling.dry_breakers = breakers.items;
+    resolved.sampling.n_dry_breakers = breakers.n_items;
+    const realm_status status = create_choices(generation, &resolved, max_tokens, pool, error);
+    dry_breakers_deinit(&breakers);
+    return status;
 }
 
 realm_status generation_create(const struct request *request,

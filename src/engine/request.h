@@ -22,7 +22,9 @@ struct request {
     uint32_t n_stops;
     const token_id *stop_tokens;
     uint32_t n_stop_tokens;
-    struct sampler_options sampling;
+    struct sampler_options sampling;  /* without DRY's breakers */
+    const struct bytes *dry_breakers; /* texts that end a repetition; NULL: the usual four */
+    uint32_t n_dry_breakers;
     uint64_t deadline_ns; /* clock_monotonic_ns; 0: none */
     /* Called on the engine thread when events are there to read and none were before; must only
      * wake somebody. May be NULL: then generation_wait serves. */

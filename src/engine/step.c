@@ -75,14 +75,13 @@ static void sample(struct step *step, struct sequence *sequence, float *logits)
 {
     const struct generation *const generation = sequence->generation;
     const bool early = sequence_n_completion(sequence) < generation->min_tokens;
+    const struct sampler_limits limits = {
+        .banned = generation->banned,
+        .n_banned = early ? generation->n_banned : 0,
+    };
     struct sampler_choice choice;
     struct realm_error error;
-    if (sampler_next(sequence->sampler,
-                     logits,
-                     generation->banned,
-                     early ? generation->n_banned : 0,
-                     &choice,
-                     &error) != REALM_OK) {
+    if (sampler_next(sequence->sampler, logits, &limits, &choice, &error) != REALM_OK) {
         fail_sequence(step, sequence, &error);
         return;
     }

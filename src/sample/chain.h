@@ -16,11 +16,14 @@ struct sampler {
     uint32_t vocabulary;
     struct philox philox;
     struct sampler_bias *biases;
-    token_id *breakers;
+    struct sampler_breaker *breakers; /* by rising token */
+    token_id *breaker_tails;
     token_id *history; /* [max_tokens]; only when something looks back */
     uint32_t n_history;
+    uint32_t n_prompt; /* of the history: observed, not drawn */
     uint32_t max_history;
-    struct token_table counts;  /* of the penalty window */
+    struct token_table seen;    /* tokens of the penalty window, with repetition_penalty */
+    struct token_table drawn;   /* those of the completion, with presence or frequency penalty */
     struct token_table matches; /* DRY: longest match by token */
     uint32_t *z;                /* DRY: [max_tokens] */
     float *raw_logits;          /* [vocabulary], with logprobs */
@@ -28,13 +31,14 @@ struct sampler {
 };
 
 /* --- adjusting logits */
-void penalties_observe(struct sampler *sampler, token_id token);
+/* Counts a token that is about to be appended to the history. */
+void penalties_observe(struct sampler *sampler, token_id token, bool is_drawn);
 void penalties_apply(const struct sampler *sampler, float *logits);
 void dry_apply(struct sampler *sampler, float *logits);
 
 /* --- weights */
 
-/* Greatest logit (NaN counts as -inf); *token: the lowest id that has it. -INFINITY: none is
+/* Greatest logit; *token: the lowest id that has it.  NaN: one of them is NaN.  -INFINITY: none is
  * finite. */
 float logits_max(const float *logits, uint32_t n, token_id *token);
 /* weights[i] = exp((logits[i] - max) * scale), in place; returns their sum. */
@@ -52,7 +56,16 @@ double weights_temper(float *weights, uint32_t n, float temperature);
 token_id weights_draw(const float *weights, uint32_t n, double sum, double part);
 
 /* --- mirostat (Basu et al. 2021) */
-token_id mirostat_next(struct sampler *sampler, float *weights, double sum);
+/* Returns the sum of what is kept. */
+double mirostat_truncate(const struct sampler *sampler, float *weights, double sum);
+/* What was drawn with this probability steers the next cut. */
+void mirostat_learn(struct sampler *sampler, double probability);
+
+/* --- all of it */
+/* Everything that changes logits. */
+void sampler_adjust(struct sampler *sampler, float *logits, const struct sampler_limits *limits);
+/* Logits, adjusted, to what is drawn from; returns the sum.  max: the greatest logit, finite. */
+double sampler_weights(const struct sampler *sampler, float *logits, float max);
 
 /* --- log-probabilities of raw logits */
 void logprobs_fill(const struct sampler *sampler, struct sampler_choice *choice);

@@ -33,6 +33,21 @@ check_biases(const struct sampler_options *options, uint32_t vocabulary, struct 
     return REALM_OK;
 }
 
+static realm_status check_breakers(const struct sampler_options *options, struct realm_error *error)
+{
+    for (uint32_t i = 1; i < options->n_dry_breakers; i++) {
+        if (options->dry_breakers[i].token < options->dry_breakers[i - 1].token) {
+            return realm_error_set(error,
+                                   REALM_INVALID_ARGUMENT,
+                                   "dry_breakers[%u] is token %u and must not come after token %u",
+                                   i,
+                                   options->dry_breakers[i].token,
+                                   options->dry_breakers[i - 1].token);
+        }
+    }
+    return REALM_OK;
+}
+
 realm_status
 sampler_check(const struct sampler_options *options, uint32_t vocabulary, struct realm_error *error)
 {
@@ -61,5 +76,6 @@ sampler_check(const struct sampler_options *options, uint32_t vocabulary, struct
         REALM_TRY(
             check_range(ranges[i].field, ranges[i].value, ranges[i].low, ranges[i].high, error));
     }
-    return check_biases(options, vocabulary, error);
+    REALM_TRY(check_biases(options, vocabulary, error));
+    return check_breakers(options, error);
 }

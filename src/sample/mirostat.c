@@ -69,14 +69,15 @@ static double truncate_version_2(const struct sampler *sampler, float *weights, 
     return kept;
 }
 
-token_id mirostat_next(struct sampler *sampler, float *weights, double sum)
+double mirostat_truncate(const struct sampler *sampler, float *weights, double sum)
 {
-    const double kept = sampler->options.mirostat == 1 ? truncate_version_1(sampler, weights, sum)
-                                                       : truncate_version_2(sampler, weights, sum);
-    const token_id token =
-        weights_draw(weights, sampler->vocabulary, kept, philox_double(&sampler->philox));
-    const double surprise = -log2((double)weights[token] / kept);
+    return sampler->options.mirostat == 1 ? truncate_version_1(sampler, weights, sum)
+                                          : truncate_version_2(sampler, weights, sum);
+}
+
+void mirostat_learn(struct sampler *sampler, double probability)
+{
+    const double surprise = -log2(probability);
     sampler->mirostat_mu -=
         (float)(sampler->options.mirostat_eta * (surprise - (double)sampler->options.mirostat_tau));
-    return token;
 }

@@ -11,9 +11,13 @@
 #define DEFAULT_MIROSTAT_TAU       5.0f
 #define DEFAULT_MIROSTAT_ETA       0.1f
 #define BIAS_THAT_BANS             (-100.0f)
+#define LEAST_TEMPERATURE          1e-5f /* below, a float cannot hold the logits */
 
 static void apply_defaults(struct sampler_options *options)
 {
+    if (options->temperature < LEAST_TEMPERATURE) {
+        options->temperature = 0;
+    }
     if (options->repetition_penalty == 1.0f) {
         options->repetition_penalty = 0;
     }
@@ -31,26 +35,43 @@ static void apply_defaults(struct sampler_options *options)
     }
 }
 
-/* Copies what the caller's pointers show. */
-static realm_status copy_lists(struct sampler *sampler,
-                               const struct sampler_options *options,
-                               struct realm_error *error)
+static realm_status copy_biases(struct sampler *sampler,
+                                const struct sampler_options *options,
+                                struct realm_error *error)
 {
     sampler->biases = alloc_zeroed(ALLOC_REQUEST, options->n_biases, sizeof *sampler->biases);
-    sampler->breakers =
-        alloc_zeroed(ALLOC_REQUEST, options->n_dry_breakers, sizeof *sampler->breakers);
-    if (sampler->biases == NULL || sampler->breakers == NULL) {
-        return realm_error_out_of_memory(error, options->n_biases, "sampler lists");
+    if (sampler->biases == NULL) {
+        return realm_error_out_of_memory(error, options->n_biases, "logit_bias");
     }
-    if (options->n_biases > 0) {
-        memcpy(sampler->biases, options->biases, options->n_biases * sizeof *sampler->biases);
-    }
-    if (options->n_dry_breakers > 0) {
-        memcpy(sampler->breakers,
-               options->dry_breakers,
-               options->n_dry_breakers * sizeof *sampler->breakers);
+    for (uint32_t i = 0; i < options->n_biases; i++) {
+        sampler->biases[i] = options->biases[i];
     }
     sampler->options.biases = NULL;
+    return REALM_OK;
+}
+
+static realm_status copy_breakers(struct sampler *sampler,
+                                  const struct sampler_options *options,
+                                  struct realm_error *error)
+{
+    size_t n_tails = 0;
+    for (uint32_t i = 0; i < options->n_dry_breakers; i++) {
+        n_tails += options->dry_breakers[i].n_tail;
+    }
+    sampler->breakers =
+        alloc_zeroed(ALLOC_REQUEST, options->n_dry_breakers, sizeof *sampler->breakers);
+    sampler->breaker_tails = alloc_zeroed(ALLOC_REQUEST, n_tails, sizeof(token_id));
+    if (sampler->breakers == NULL || sampler->breaker_tails == NULL) {
+        return realm_error_out_of_memory(error, options->n_dry_breakers, "DRY breakers");
+    }
+    token_id *tail = sampler->breaker_tails;
+    for (uint32_t i = 0; i < options->n_dry_breakers; i++) {
+        sampler->breakers[i] = options->dry_breakers[i];
+        sampler->breakers[i].tail = tail;
+        for (uint32_t t = 0; t < options->dry_breakers[i].n_tail; t++) {
+            *tail++ = options->dry_breakers[i].tail[t];
+        }
+    }
     sampler->options.dry_breakers = NULL;
     return REALM_OK;
 }
@@ -60,10 +81,10 @@ static realm_status
 take_history(struct sampler *sampler, uint32_t max_tokens, struct realm_error *error)
 {
     const struct sampler_options *const o = &sampler->options;
-    const bool penalties =
-        o->repetition_penalty > 0 || o->presence_penalty != 0 || o->frequency_penalty != 0;
+    const bool repetition = o->repetition_penalty > 0;
+    const bool counts = o->presence_penalty != 0 || o->frequency_penalty != 0;
     const bool dry = o->dry_multiplier > 0;
-    if (!penalties && !dry) {
+    if (!repetition && !counts && !dry) {
         return REALM_OK;
     }
     sampler->history = alloc_zeroed(ALLOC_REQUEST, max_tokens, sizeof(token_id));
@@ -71,8 +92,11 @@ take_history(struct sampler *sampler, uint32_t max_tokens, struct realm_error *e
         return realm_error_out_of_memory(error, max_tokens * sizeof(token_id), "sampler history");
     }
     sampler->max_history = max_tokens;
-    if (penalties) {
-        REALM_TRY(token_table_init(&sampler->counts, max_tokens, error));
+    if (repetition) {
+        REALM_TRY(token_table_init(&sampler->seen, max_tokens, error));
+    }
+    if (counts) {
+        REALM_TRY(token_table_init(&sampler->drawn, max_tokens, error));
     }
     if (!dry) {
         return REALM_OK;
@@ -104,7 +128,10 @@ realm_status sampler_create(const struct sampler_options *options,
     sampler->philox =
         (struct philox){.seed = options->seed, .counter = (uint64_t)options->stream << 40};
     sampler->mirostat_mu = 2 * sampler->options.mirostat_tau;
-    realm_status status = copy_lists(sampler, options, error);
+    realm_status status = copy_biases(sampler, options, error);
+    if (status == REALM_OK) {
+        status = copy_breakers(sampler, options, error);
+    }
     if (status == REALM_OK) {
         status = take_history(sampler, max_tokens, error);
     }
@@ -127,33 +154,49 @@ void sampler_destroy(struct sampler *sampler)
     if (sampler == NULL) {
         return;
     }
-    token_table_deinit(&sampler->counts);
+    token_table_deinit(&sampler->seen);
+    token_table_deinit(&sampler->drawn);
     token_table_deinit(&sampler->matches);
     alloc_free(sampler->z);
     alloc_free(sampler->raw_logits);
     alloc_free(sampler->history);
     alloc_free(sampler->biases);
     alloc_free(sampler->breakers);
+    alloc_free(sampler->breaker_tails);
     alloc_free(sampler);
 }
 
-static void observe(struct sampler *sampler, token_id token)
+static void observe(struct sampler *sampler, token_id token, bool is_drawn)
 {
     if (sampler->n_history < sampler->max_history) {
-        penalties_observe(sampler, token);
+        penalties_observe(sampler, token, is_drawn);
         sampler->history[sampler->n_history++] = token;
+        sampler->n_prompt += is_drawn ? 0 : 1;
     }
 }
 
 void sampler_observe(struct sampler *sampler, const token_id *tokens, uint32_t n_tokens)
 {
     for (uint32_t i = 0; i < n_tokens; i++) {
-        observe(sampler, tokens[i]);
+        observe(sampler, tokens[i], false);
     }
 }
 
-static void
-adjust(struct sampler *sampler, float *logits, const token_id *banned, uint32_t n_banned)
+static void apply_mask(float *logits, uint32_t n, const uint32_t *mask)
+{
+    for (uint32_t begin = 0; begin < n; begin += 32) {
+        const uint32_t allowed = mask[begin / 32];
+        const uint32_t end = n - begin < 32 ? n : begin + 32;
+        if (allowed == UINT32_MAX) {
+            continue;
+        }
+        for (uint32_t i = begin; i < end; i++) {
+            logits[i] = allowed >> (i - begin) & 1 ? logits[i] : -INFINITY;
+        }
+    }
+}
+
+void sampler_adjust(struct sampler *sampler, float *logits, const struct sampler_limits *limits)
 {
     for (uint32_t i = 0; i < sampler->options.n_biases; i++) {
         const struct sampler_bias bias = sampler->biases[i];
@@ -162,14 +205,17 @@ adjust(struct sampler *sampler, float *logits, const token_id *banned, uint32_t 
     }
     penalties_apply(sampler, logits);
     dry_apply(sampler, logits);
-    for (uint32_t i = 0; i < n_banned; i++) {
-        if (banned[i] < sampler->vocabulary) {
-            logits[banned[i]] = -INFINITY;
+    for (uint32_t i = 0; i < limits->n_banned; i++) {
+        if (limits->banned[i] < sampler->vocabulary) {
+            logits[limits->banned[i]] = -INFINITY;
         }
+    }
+    if (limits->mask != NULL) {
+        apply_mask(logits, sampler->vocabulary, limits->mask);
     }
 }
 
-static token_id draw(struct sampler *sampler, float *logits, float max)
+double sampler_weights(const struct sampler *sampler, float *logits, float max)
 {
     const struct sampler_options *const o = &sampler->options;
     const uint32_t n = sampler->vocabulary;
@@ -177,8 +223,7 @@ static token_id draw(struct sampler *sampler, float *logits, float max)
                            (o->typical_p > 0 && o->typical_p < 1) || o->min_p > 0;
     if (o->mirostat > 0 || !truncates) {
         const double sum = weights_from_logits(logits, n, max, 1.0f / o->temperature);
-        return o->mirostat > 0 ? mirostat_next(sampler, logits, sum)
-                               : weights_draw(logits, n, sum, philox_double(&sampler->philox));
+        return o->mirostat > 0 ? mirostat_truncate(sampler, logits, sum) : sum;
     }
     double sum = weights_from_logits(logits, n, max, 1.0f);
     sum = truncate_top_k(logits, n, o->top_k, sum);
@@ -190,13 +235,38 @@ static token_id draw(struct sampler *sampler, float *logits, float max)
     if (o->temperature != 1.0f) {
         sum = weights_temper(logits, n, o->temperature);
     }
-    return weights_draw(logits, n, sum, philox_double(&sampler->philox));
+    return sum;
+}
+
+static token_id draw(struct sampler *sampler, float *logits, float max)
+{
+    const double sum = sampler_weights(sampler, logits, max);
+    const token_id token =
+        weights_draw(logits, sampler->vocabulary, sum, philox_double(&sampler->philox));
+    if (sampler->options.mirostat > 0) {
+        mirostat_learn(sampler, (double)logits[token] / sum);
+    }
+    return token;
+}
+
+static realm_status refuse(float max, struct realm_error *error)
+{
+    if (isnan(max) || max > 0) {
+        return realm_error_set(error,
+                               REALM_INTERNAL,
+                               "the model's logits hold %s; the model file is broken or its type "
+                               "cannot hold its numbers",
+                               isnan(max) ? "NaN" : "infinity");
+    }
+    return realm_error_set(error,
+                           REALM_INVALID_ARGUMENT,
+                           "logit_bias, min_tokens and the constraint together leave no token that "
+                           "may be chosen");
 }
 
 realm_status sampler_next(struct sampler *sampler,
                           float *logits,
-                          const token_id *banned,
-                          uint32_t n_banned,
+                          const struct sampler_limits *limits,
                           struct sampler_choice *out,
                           struct realm_error *error)
 {
@@ -205,13 +275,10 @@ realm_status sampler_next(struct sampler *sampler,
     if (sampler->raw_logits != NULL) {
         memcpy(sampler->raw_logits, logits, sampler->vocabulary * sizeof *logits);
     }
-    adjust(sampler, logits, banned, n_banned);
+    sampler_adjust(sampler, logits, limits);
     const float max = logits_max(logits, sampler->vocabulary, &out->token);
     if (!isfinite(max)) {
-        return realm_error_set(error,
-                               REALM_INTERNAL,
-                               "no finite logit among %u is left to choose from",
-                               sampler->vocabulary);
+        return refuse(max, error);
     }
     if (sampler->options.temperature > 0) {
         out->token = draw(sampler, logits, max);
@@ -219,6 +286,6 @@ realm_status sampler_next(struct sampler *sampler,
     if (sampler->raw_logits != NULL) {
         logprobs_fill(sampler, out);
     }
-    observe(sampler, out->token);
+    observe(sampler, out->token, true);
     return REALM_OK;
 }

@@ -1,8 +1,8 @@
 /* From a row of logits to a token: the chain of steps with its state and seed, one sampler a
- * sequence. Order: logit bias, penalties (repetition, presence, frequency), DRY, [constraint mask],
- * greedy when the temperature is 0; else top-k, typical-p, top-p, min-p, temperature, draw;
- * mirostat replaces all truncation.  Takes all memory at creation: sampler_next allocates nothing.
- * Owned by one thread. */
+ * sequence. Order: logit bias, penalties (repetition, presence, frequency), DRY, banned tokens,
+ * mask of a constraint, greedy when the temperature is 0; else top-k, typical-p, top-p, min-p,
+ * temperature, draw; mirostat replaces all truncation.  docs/sampling.md has the formulas.
+ * Takes all memory at creation: sampler_next allocates nothing.  Owned by one thread. */
 #ifndef REALM_SAMPLE_SAMPLER_H
 #define REALM_SAMPLE_SAMPLER_H
 
@@ -17,22 +17,29 @@ struct sampler_bias {
     float bias; /* added to the logit; -100 or less bans */
 };
 
+/* Ends a repetition for DRY: this token, followed by the tail. */
+struct sampler_breaker {
+    token_id token;
+    uint32_t n_tail;
+    const token_id *tail; /* in the order of the sequence */
+};
+
 /* Zero means "off" in every field. */
 struct sampler_options {
-    float temperature; /* 0: greedy */
+    float temperature; /* 0, or below 1e-5: greedy */
     uint32_t top_k;
     float top_p; /* 0 or 1: off */
     float min_p;
     float typical_p;          /* 0 or 1: off */
-    float repetition_penalty; /* 0 or 1: off */
-    float presence_penalty;
+    float repetition_penalty; /* of prompt and completion; 0 or 1: off */
+    float presence_penalty;   /* of the completion alone, as OpenAI's API has it */
     float frequency_penalty;
-    uint32_t penalty_window;      /* last tokens looked at; 0: all of the sequence */
-    float dry_multiplier;         /* 0: off */
-    float dry_base;               /* 0: 1.75 */
-    uint32_t dry_allowed_length;  /* 0: 2 */
-    uint32_t dry_window;          /* 0: all */
-    const token_id *dry_breakers; /* tokens that end a repetition; copied */
+    uint32_t penalty_window;                    /* last tokens looked at; 0: all of the sequence */
+    float dry_multiplier;                       /* 0: off */
+    float dry_base;                             /* 0: 1.75 */
+    uint32_t dry_allowed_length;                /* 0: 2 */
+    uint32_t dry_window;                        /* 0: all */
+    const struct sampler_breaker *dry_breakers; /* by rising token; copied */
     uint32_t n_dry_breakers;
     uint32_t mirostat;  /* 0: off, 1, 2 */
     float mirostat_tau; /* 0: 5 */
@@ -74,16 +81,23 @@ REALM_MUST_CHECK realm_status sampler_create(const struct sampler_options *optio
                                              struct realm_error *error);
 void sampler_destroy(struct sampler *sampler);
 
-/* Tokens that stand in the sequence already (the prompt); counts for penalties. */
+/* Tokens that stand in the sequence already: the prompt.  Before the first sampler_next. */
 void sampler_observe(struct sampler *sampler, const token_id *tokens, uint32_t n_tokens);
 
+/* What may be chosen now; zero: every token. */
+struct sampler_limits {
+    const token_id
+        *banned; /* end tokens before min_tokens; ids beyond the vocabulary are ignored */
+    uint32_t n_banned;
+    const uint32_t *mask; /* of a constraint: bit t % 32 of word t / 32 allows token t; NULL: all */
+};
+
 /* Chooses the next token and observes it.  logits: vocabulary wide, overwritten.
- * banned: tokens that must not be chosen now (end tokens before min_tokens), or NULL.
- * INTERNAL: no finite logit is left (NaN from a broken model); nothing was drawn. */
+ * INTERNAL: a logit is NaN or +infinity (a broken model).  INVALID_ARGUMENT: bias, banned tokens
+ * and mask leave no token.  Nothing was drawn then. */
 REALM_MUST_CHECK realm_status sampler_next(struct sampler *sampler,
                                            float *logits,
-                                           const token_id *banned,
-                                           uint32_t n_banned,
+                                           const struct sampler_limits *limits,
                                            struct sampler_choice *out,
                                            struct realm_error *error);
 

@@ -10,12 +10,14 @@ float logits_max(const float *logits, uint32_t n, token_id *token)
 {
     float max = -INFINITY;
     token_id best = 0;
+    uint32_t unordered = 0;
     /* The compare of a block's maximum fails for NaN; the search inside runs only when it wins. */
     for (uint32_t begin = 0; begin < n; begin += BLOCK) {
         const uint32_t end = n - begin < BLOCK ? n : begin + BLOCK;
         float block_max = -INFINITY;
         for (uint32_t i = begin; i < end; i++) {
             block_max = logits[i] > block_max ? logits[i] : block_max;
+            unordered |= logits[i] != logits[i];
         }
         if (block_max > max) {
             max = block_max;
@@ -25,7 +27,7 @@ float logits_max(const float *logits, uint32_t n, token_id *token)
         }
     }
     *token = best;
-    return max;
+    return unordered ? NAN : max;
 }
 
 /* exp(x) for x <= 0, relative error under 2e-7; 0 below -87.  Cody-Waite reduction, degree-6
@@ -89,27 +91,26 @@ double weights_sum(const float *weights, uint32_t n)
 /* --- selection ----------------------------------------------------------------------------------
  */
 
-/* A key per token, taken in falling order. */
-typedef float (*key_function)(float weight, double parameter);
+/* A key of 31 bits per token, taken in falling order. */
+typedef uint32_t (*key_function)(float weight, float parameter);
 
-static float key_weight(float weight, double parameter)
-{
-    (void)parameter;
-    return weight;
-}
-
-/* Typical: nearest to the entropy first; shifted so that keys are positive. */
-static float key_typical(float weight, double log_sum_minus_entropy)
-{
-    const double surprise_off = fabs(log((double)weight) - log_sum_minus_entropy);
-    return (float)(1e4 - (surprise_off < 9e3 ? surprise_off : 9e3));
-}
-
-static uint32_t key_bits(float key)
+static inline uint32_t float_bits(float value)
 {
     uint32_t bits;
-    memcpy(&bits, &key, sizeof bits);
+    memcpy(&bits, &value, sizeof bits);
     return bits;
+}
+
+static uint32_t key_weight(float weight, float parameter)
+{
+    (void)parameter;
+    return float_bits(weight);
+}
+
+/* Typical: nearest to the entropy first. */
+static uint32_t key_typical(float weight, float log_sum_minus_entropy)
+{
+    return INT32_MAX - float_bits(fabsf(logf(weight) - log_sum_minus_entropy));
 }
 
 #define RADIX_BITS 11u
@@ -117,14 +118,14 @@ static uint32_t key_bits(float key)
 
 struct selection {
     key_function key;
-    double parameter;
+    float parameter;
     bool by_count; /* limit counts tokens; else it is a sum of weights */
     double limit;
 };
 
 static uint32_t selection_bits(const struct selection *selection, float weight)
 {
-    return key_bits(selection->key(weight, selection->parameter));
+    return selection->key(weight, selection->parameter);
 }
 
 /* One digit of the threshold: keys with the given prefix fall into bins; the bin in which the limit
@@ -221,12 +222,12 @@ double truncate_typical(float *weights, uint32_t n, double part, double sum)
     double weighted_logs = 0;
     for (uint32_t i = 0; i < n; i++) {
         if (weights[i] > 0.0f) {
-            weighted_logs += (double)weights[i] * log((double)weights[i]);
+            weighted_logs += (double)(weights[i] * logf(weights[i]));
         }
     }
     /* -log p - H = -(log w - log sum) + (weighted_logs / sum - log sum) */
     const struct selection selection = {
-        .key = key_typical, .parameter = weighted_logs / sum, .limit = part * sum};
+        .key = key_typical, .parameter = (float)(weighted_logs / sum), .limit = part * sum};
     return keep_until(&selection, weights, n);
 }
 

@@ -1,11 +1,12 @@
 /* Fields that hold lists: stop strings, token ids, biases. */
 #include "server/fields.h"
 
-#define MAX_STOPS       16u
-#define MAX_STOP_BYTES  256u
-#define MAX_STOP_TOKENS 64u
-#define MAX_BREAKERS    64u
-#define MAX_BIASES      1024u
+#define MAX_STOPS         16u
+#define MAX_STOP_BYTES    256u
+#define MAX_STOP_TOKENS   64u
+#define MAX_BREAKERS      64u
+#define MAX_BREAKER_BYTES 40u
+#define MAX_BIASES        1024u
 
 static realm_status out_of_memory(struct field_reader *reader, const char *field)
 {
@@ -24,40 +25,70 @@ refuse_count(struct field_reader *reader, const char *field, size_t count, uint3
                        most);
 }
 
-realm_status field_stop(struct field_reader *reader, const char *field, const json_t *value)
+/* A string or an array of them, each 1 to max_bytes long. */
+static realm_status read_texts(struct field_reader *reader,
+                               const char *field,
+                               const json_t *value,
+                               uint32_t max_bytes,
+                               const struct bytes **out,
+                               uint32_t *n_out)
 {
-    struct completion *const completion = reader->completion;
+    struct arena *const arena = &reader->completion->arena;
     const size_t n = json_is_array(value) ? json_array_size(value) : 1;
-    if (n > MAX_STOPS) {
-        return refuse_count(reader, field, n, MAX_STOPS);
-    }
-    struct bytes *const stops = arena_zeroed(&completion->arena, n, sizeof *stops);
-    if (stops == NULL) {
+    struct bytes *const texts = arena_zeroed(arena, n, sizeof *texts);
+    if (texts == NULL) {
         return out_of_memory(reader, field);
     }
     for (size_t i = 0; i < n; i++) {
         const json_t *const item = json_is_array(value) ? json_array_get(value, i) : value;
         struct bytes text = {.length = 0};
         REALM_TRY(json_read_text(item, field, &text, reader->problem));
-        if (text.length == 0 || text.length > MAX_STOP_BYTES) {
+        if (text.length == 0 || text.length > max_bytes) {
             return problem_set(reader->problem,
                                REALM_INVALID_ARGUMENT,
                                field,
-                               "stop[%zu] has %zu bytes and must have 1 to %u",
+                               "%s[%zu] has %zu bytes and must have 1 to %u",
+                               field,
                                i,
                                text.length,
-                               MAX_STOP_BYTES);
+                               max_bytes);
         }
-        stops[i].data =
-            (const uint8_t *)arena_string(&completion->arena, (const char *)text.data, text.length);
-        stops[i].length = text.length;
-        if (stops[i].data == NULL) {
+        texts[i].data = (const uint8_t *)arena_string(arena, (const char *)text.data, text.length);
+        texts[i].length = text.length;
+        if (texts[i].data == NULL) {
             return out_of_memory(reader, field);
         }
     }
-    completion->request.stops = stops;
-    completion->request.n_stops = (uint32_t)n;
+    *out = texts;
+    *n_out = (uint32_t)n;
     return REALM_OK;
+}
+
+realm_status field_stop(struct field_reader *reader, const char *field, const json_t *value)
+{
+    struct request *const request = &reader->completion->request;
+    if (json_array_size(value) > MAX_STOPS) {
+        return refuse_count(reader, field, json_array_size(value), MAX_STOPS);
+    }
+    return read_texts(reader, field, value, MAX_STOP_BYTES, &request->stops, &request->n_stops);
+}
+
+realm_status field_dry_breakers(struct field_reader *reader, const char *field, const json_t *value)
+{
+    struct request *const request = &reader->completion->request;
+    if (!json_is_array(value)) {
+        return problem_set(reader->problem,
+                           REALM_INVALID_ARGUMENT,
+                           field,
+                           "%s is %s and must be an array of strings",
+                           field,
+                           json_kind(value));
+    }
+    if (json_array_size(value) > MAX_BREAKERS) {
+        return refuse_count(reader, field, json_array_size(value), MAX_BREAKERS);
+    }
+    return read_texts(
+        reader, field, value, MAX_BREAKER_BYTES, &request->dry_breakers, &request->n_dry_breakers);
 }
 
 static realm_status read_token_ids(struct field_reader *reader,
@@ -98,13 +129,6 @@ field_stop_token_ids(struct field_reader *reader, const char *field, const json_
     struct request *const request = &reader->completion->request;
     return read_token_ids(
         reader, field, value, MAX_STOP_TOKENS, &request->stop_tokens, &request->n_stop_tokens);
-}
-
-realm_status field_dry_breakers(struct field_reader *reader, const char *field, const json_t *value)
-{
-    struct sampler_options *const sampling = &reader->completion->request.sampling;
-    return read_token_ids(
-        reader, field, value, MAX_BREAKERS, &sampling->dry_breakers, &sampling->n_dry_breakers);
 }
 
 static realm_status
@@ -189,8 +213,6 @@ realm_status fields_check_lists(struct field_reader *reader)
     const struct sampler_options *const sampling = &request->sampling;
     REALM_TRY(
         field_check_tokens(reader, "stop_token_ids", request->stop_tokens, request->n_stop_tokens));
-    REALM_TRY(field_check_tokens(
-        reader, "dry_sequence_breaker_ids", sampling->dry_breakers, sampling->n_dry_breakers));
     for (uint32_t i = 0; i < sampling->n_biases; i++) {
         REALM_TRY(field_check_tokens(reader, "logit_bias", &sampling->biases[i].token, 1));
     }

@@ -6,6 +6,7 @@
 
 #define MAX_END_USER_BYTES 256u
 #define MAX_TOKENS_FIELD   (1u << 24)
+#define NARROWEST_PART     1e-9f
 #define NEAR_ENOUGH        3u
 
 /* --- rows that need no more than a range --------------------------------------------------------
@@ -38,9 +39,7 @@
     }
 
 FLOAT_FIELD(read_temperature, temperature, 0, 2)
-FLOAT_FIELD(read_top_p, top_p, 0, 1)
 FLOAT_FIELD(read_min_p, min_p, 0, 1)
-FLOAT_FIELD(read_typical_p, typical_p, 0, 1)
 FLOAT_FIELD(read_repetition_penalty, repetition_penalty, 0.01, 100)
 FLOAT_FIELD(read_presence_penalty, presence_penalty, -2, 2)
 FLOAT_FIELD(read_frequency_penalty, frequency_penalty, -2, 2)
@@ -57,6 +56,20 @@ U32_FIELD(read_n, completion->request.n_choices, 1, REQUEST_MAX_CHOICES)
 U32_FIELD(read_min_tokens, completion->request.min_tokens, 0, MAX_TOKENS_FIELD)
 BOOL_FIELD(read_ignore_eos, completion->request.ignore_end)
 BOOL_FIELD(read_stream, completion->stream)
+
+/* To a client 0 is the narrowest cut, to the sampler it is none. */
+#define PART_FIELD(function, member)                                                               \
+    static realm_status function(                                                                  \
+        struct field_reader *reader, const char *field, const json_t *value)                       \
+    {                                                                                              \
+        float *const part = &reader->completion->request.sampling.member;                          \
+        REALM_TRY(json_read_float(value, field, 0, 1, part, reader->problem));                     \
+        *part = *part > NARROWEST_PART ? *part : NARROWEST_PART;                                   \
+        return REALM_OK;                                                                           \
+    }
+
+PART_FIELD(read_top_p, top_p)
+PART_FIELD(read_typical_p, typical_p)
 
 static realm_status
 read_special(struct field_reader *reader, const char *field, const json_t *value)
@@ -215,7 +228,7 @@ const struct field_row field_rows_common[] = {
     {"dry_base", read_dry_base},
     {"dry_allowed_length", read_dry_allowed_length},
     {"dry_penalty_last_n", read_dry_window},
-    {"dry_sequence_breaker_ids", field_dry_breakers},
+    {"dry_sequence_breakers", field_dry_breakers},
     {"mirostat", read_mirostat},
     {"mirostat_tau", read_mirostat_tau},
     {"mirostat_eta", read_mirostat_eta},

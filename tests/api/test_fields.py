@@ -171,7 +171,7 @@ def test_each_stream_option_acts_or_is_refused(server):
 
 
 @pytest.mark.parametrize("field, value", [
-    ("logit_bias", {"49152": 1}), ("stop_token_ids", [1, 49152]), ("dry_sequence_breaker_ids", [2**32 - 2])])
+    ("logit_bias", {"49152": 1}), ("stop_token_ids", [1, 49152])])
 def test_a_token_that_the_model_lacks_is_refused(server, field, value):
     assert "49151" in refused(chat(server, **{field: value}), field)["message"]
     assert "49151" in refused(text(server, prompt=[1, 49152]), "prompt")["message"]
@@ -211,8 +211,8 @@ EXTENSION_ACTS = {
                            {"dry_allowed_length": 30}),
     "dry_penalty_last_n": ({"max_tokens": 60, "ignore_eos": True, "dry_multiplier": 5},
                            {"dry_penalty_last_n": 1}),
-    "dry_sequence_breaker_ids": ({"max_tokens": 60, "ignore_eos": True, "dry_multiplier": 5},
-                                 {"dry_sequence_breaker_ids": list(range(64))}),
+    "dry_sequence_breakers": ({"max_tokens": 60, "ignore_eos": True, "dry_multiplier": 5},
+                              {"dry_sequence_breakers": [" ", "e"]}),
     "mirostat": (HOT, {"mirostat": 2}),
     "mirostat_tau": ({**HOT, "mirostat": 2}, {"mirostat_tau": 0.5}),
     "mirostat_eta": ({**HOT, "mirostat": 2, "max_tokens": 40}, {"mirostat_eta": 1}),
