@@ -25,7 +25,7 @@ add_custom_command(OUTPUT "${librealm_archive}" "${librealm_object}"
     COMMENT "Linking librealm.a, realm_* only" VERBATIM)
 add_custom_target(realm_static_archive ALL DEPENDS "${librealm_archive}")
 set(librealm_private_targets
-    pthread_and_math realm_system_pcre2-8 realm_deps)
+    pthread_and_math realm_system_pcre2-8 realm_system_crypto realm_deps)
 add_library(realm_static INTERFACE)
 add_dependencies(realm_static realm_static_archive)
 target_include_directories(realm_static INTERFACE "${CMAKE_SOURCE_DIR}/include")

@@ -17,7 +17,9 @@ void emit_started(struct touched *touched, struct generation *generation)
     generation->started = true;
     push(touched,
          generation,
-         &(struct event){.kind = EVENT_STARTED, .n_prompt_tokens = generation->n_prompt});
+         &(struct event){.kind = EVENT_STARTED,
+                         .n_prompt_tokens = generation->n_prompt,
+                         .n_cached_tokens = generation->n_cached});
 }
 
 void emit_token(struct touched *touched,
@@ -100,11 +102,14 @@ void emit_finished(struct engine_model *model,
     }
     count_end(stats, generation, finish);
     atomic_fetch_sub(&stats->pending, 1);
+    fairness_depart(model->fairness, generation->account);
+    account_leave(generation->account);
     push(touched,
          generation,
          &(struct event){
              .kind = EVENT_DONE,
              .n_prompt_tokens = generation->n_prompt,
+             .n_cached_tokens = generation->n_cached,
              .n_completion_tokens = generation->n_completion,
              .status = generation->status,
          });

@@ -2,11 +2,22 @@
 
 #include "base/alloc.h"
 #include "base/queue.h"
+#include "base/random.h"
+#include "engine/account_state.h"
 #include "engine/engine_model.h"
 #include "engine/generation.h"
 #include "engine/loop.h"
 
-#define DEFAULT_MAX_WAITING 1024u
+#define DEFAULT_MAX_WAITING   1024u
+#define DEFAULT_ITL_TARGET_MS 100u
+
+static realm_status create_default_account(struct engine *engine, struct realm_error *error)
+{
+    struct account_options options = {.label = "default"};
+    REALM_TRY(random_bytes(options.domain, sizeof options.domain, error));
+    REALM_TRY(random_bytes(engine->public_domain, sizeof engine->public_domain, error));
+    return account_create(&options, &engine->default_account, error);
+}
 
 realm_status
 engine_create(const struct engine_options *options, struct engine **out, struct realm_error *error)
@@ -26,6 +37,13 @@ engine_create(const struct engine_options *options, struct engine **out, struct 
     if (status == REALM_OK) {
         engine->max_waiting = options->max_waiting > 0 ? options->max_waiting : DEFAULT_MAX_WAITING;
         status = queue_create(engine->max_waiting, NULL, NULL, &engine->arrivals, error);
+    }
+    engine->has_prefix_cache = !options->no_prefix_cache;
+    engine->itl_target_ns =
+        (uint64_t)(options->itl_target_ms > 0 ? options->itl_target_ms : DEFAULT_ITL_TARGET_MS) *
+        1000000u;
+    if (status == REALM_OK) {
+        status = create_default_account(engine, error);
     }
     if (status == REALM_OK) {
         status = loop_start(engine, error);
@@ -47,6 +65,7 @@ void engine_destroy(struct engine *engine)
     for (uint32_t i = 0; i < atomic_load(&engine->n_models); i++) {
         engine_model_close(engine->models[i]);
     }
+    account_release(engine->default_account);
     queue_destroy(engine->arrivals);
     backend_destroy(engine->backend);
     mutex_deinit(&engine->models_mutex);
@@ -81,6 +100,8 @@ realm_status engine_load_model(struct engine *engine,
     if (status != REALM_OK) {
         return status;
     }
+    model->itl_target_ns = engine->itl_target_ns;
+    model->fairness = &engine->fairness;
     mutex_lock(&engine->models_mutex);
     const uint32_t n = atomic_load(&engine->n_models);
     if (n == ENGINE_MAX_MODELS) {
@@ -156,6 +177,17 @@ check_request(const struct request *request, uint32_t *max_tokens, struct realm_
         }
     }
     REALM_TRY(sampler_check(&request->sampling, vocabulary, error));
+    const uint32_t max_pages =
+        atomic_load_explicit(&request->account->max_pages, memory_order_relaxed);
+    if (max_pages > 0 && request->n_prompt / PAGE_TOKENS >= max_pages) {
+        return realm_error_set(error,
+                               REALM_INVALID_ARGUMENT,
+                               "the prompt has %u tokens and the account may hold %u KV pages of "
+                               "%u tokens",
+                               request->n_prompt,
+                               max_pages,
+                               (unsigned)PAGE_TOKENS);
+    }
     const uint32_t room = context - request->n_prompt;
     *max_tokens = request->max_tokens == 0 || request->max_tokens > room
                       ? context
@@ -163,30 +195,76 @@ check_request(const struct request *request, uint32_t *max_tokens, struct realm_
     return REALM_OK;
 }
 
+/* Where the request's pages are found, and under what others find them. */
+static realm_status create_generation(struct engine *engine,
+                                      const struct request *request,
+                                      uint32_t max_tokens,
+                                      struct generation **out,
+                                      struct realm_error *error)
+{
+    const struct engine_model *const model = request->model;
+    const struct prefix_digest common =
+        prefix_digest_start(engine->public_domain, model->id, ADAPTER_NONE);
+    const struct prefix_digest own =
+        prefix_digest_start(request->account->domain, model->id, ADAPTER_NONE);
+    struct prefix_chains chains = {.own = NULL};
+    if (engine->has_prefix_cache) {
+        chains.own = request->publish ? &common : &own;
+        chains.other = !request->publish && atomic_load(&engine->has_published) ? &common : NULL;
+    }
+    return generation_create(request, max_tokens, &chains, model->pool, out, error);
+}
+
+/* Queues the generation; the engine has its part of it then. */
+static realm_status
+push(struct engine *engine, struct generation *generation, struct realm_error *error)
+{
+    struct account *const account = generation->account;
+    if (!account_try_enter(account)) {
+        return realm_error_set(error,
+                               REALM_RESOURCE_EXHAUSTED,
+                               "the account has as many requests running and waiting as it may; "
+                               "try again later");
+    }
+    /* Counted before the push, so that a drained engine has none on the way. */
+    const uint32_t n_before = atomic_fetch_add(&engine->stats.pending, 1);
+    if (n_before >= engine->max_waiting || !queue_try_push(engine->arrivals, generation)) {
+        atomic_fetch_sub(&engine->stats.pending, 1);
+        account_leave(account);
+        return realm_error_set(error,
+                               REALM_RESOURCE_EXHAUSTED,
+                               "%u requests are running or waiting, the most there can be; try "
+                               "again later",
+                               n_before);
+    }
+    return REALM_OK;
+}
+
 realm_status engine_submit(struct engine *engine,
-                           const struct request *request,
+                           const struct request *asked,
                            struct generation **out,
                            struct realm_error *error)
 {
     *out = NULL;
     uint32_t max_tokens = 0;
-    REALM_TRY(check_request(request, &max_tokens, error));
+    struct request request = *asked;
+    if (request.account == NULL) {
+        request.account = engine->default_account;
+    }
+    REALM_TRY(check_request(&request, &max_tokens, error));
     if (atomic_load(&engine->draining)) {
         return realm_error_set(error, REALM_UNAVAILABLE, "the server is shutting down");
     }
     struct generation *generation = NULL;
-    REALM_TRY(generation_create(request, max_tokens, request->model->pool, &generation, error));
-    /* Counted before the push, so that a drained engine has none on the way. */
-    const uint32_t n_before = atomic_fetch_add(&engine->stats.pending, 1);
-    if (n_before >= engine->max_waiting || !queue_try_push(engine->arrivals, generation)) {
-        atomic_fetch_sub(&engine->stats.pending, 1);
+    REALM_TRY(create_generation(engine, &request, max_tokens, &generation, error));
+    const realm_status status = push(engine, generation, error);
+    if (status != REALM_OK) {
         generation_drop(generation);
         generation_drop(generation);
-        return realm_error_set(error,
-                               REALM_UNAVAILABLE,
-                               "%u requests are running or waiting, the most there can be; try "
-                               "again later",
-                               n_before);
+        return status;
+    }
+    if (request.publish) {
+        atomic_store(&engine->has_published, true);
     }
     *out = generation;
     return REALM_OK;
@@ -204,6 +282,7 @@ void engine_stats(struct engine *engine, struct engine_stats *out)
     *out = (struct engine_stats){
         .steps = atomic_load(&stats->steps),
         .prompt_tokens = atomic_load(&stats->prompt_tokens),
+        .cached_tokens = atomic_load(&stats->cached_tokens),
         .completion_tokens = atomic_load(&stats->completion_tokens),
         .requests_finished = atomic_load(&stats->requests_finished),
         .requests_cancelled = atomic_load(&stats->requests_cancelled),
@@ -213,6 +292,7 @@ void engine_stats(struct engine *engine, struct engine_stats *out)
         .running = atomic_load(&stats->running),
         .waiting = atomic_load(&stats->waiting),
         .pages_used = atomic_load(&stats->pages_used),
+        .pages_cached = atomic_load(&stats->pages_cached),
     };
     const uint32_t n = atomic_load(&engine->n_models);
     for (uint32_t i = 0; i < n; i++) {

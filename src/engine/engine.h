@@ -6,6 +6,7 @@
 #ifndef REALM_ENGINE_ENGINE_H
 #define REALM_ENGINE_ENGINE_H
 
+#include "engine/account.h"
 #include "engine/event.h"
 #include "engine/request.h"
 
@@ -17,9 +18,11 @@ struct tokenizer;
 struct backend;
 
 struct engine_options {
-    uint32_t n_threads;    /* 0: one per core */
-    const char *cpu_level; /* NULL: the best there is */
-    uint32_t max_waiting;  /* requests; 0: 1024 */
+    uint32_t n_threads;     /* 0: one per core */
+    const char *cpu_level;  /* NULL: the best there is */
+    uint32_t max_waiting;   /* requests; 0: 1024 */
+    uint32_t itl_target_ms; /* between two tokens of a sequence, where prefill can wait; 0: 100 */
+    bool no_prefix_cache;
 };
 
 REALM_MUST_CHECK realm_status engine_create(const struct engine_options *options,
@@ -76,7 +79,9 @@ int64_t engine_model_loaded_at_s(const struct engine_model *model);   /* wall ti
 
 /* Checks and queues.  *out is the caller's and ends with generation_release.
  * INVALID_ARGUMENT: prompt longer than the context (both numbers told), a token outside the
- * vocabulary, sampler or stop values out of range; UNAVAILABLE: draining, or the queue is full. */
+ * vocabulary, sampler or stop values out of range, or a prompt that needs more pages than its
+ * account may hold; RESOURCE_EXHAUSTED: as many requests as the engine or the account may have are
+ * there; UNAVAILABLE: draining. */
 REALM_MUST_CHECK realm_status engine_submit(struct engine *engine,
                                             const struct request *request,
                                             struct generation **out,
@@ -103,6 +108,7 @@ bool engine_drain(struct engine *engine);
 struct engine_stats {
     uint64_t steps;
     uint64_t prompt_tokens;
+    uint64_t cached_tokens; /* of the prompts', found in the prefix cache */
     uint64_t completion_tokens;
     uint64_t requests_finished;
     uint64_t requests_cancelled;
@@ -112,6 +118,7 @@ struct engine_stats {
     uint32_t running;
     uint32_t waiting;
     uint32_t pages_used;
+    uint32_t pages_cached; /* held by nobody, content known; not counted as used */
     uint32_t pages_total;
 };
 

@@ -4,6 +4,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random.h"
 
 #define DEFAULT_CONTEXT_LENGTH 8192u
 #define DEFAULT_MAX_ROWS       512u
@@ -112,6 +113,7 @@ static realm_status prepare(struct engine_model *model,
     uint32_t n_pages = 0;
     REALM_TRY(count_pages(model, options, &n_pages, error));
     REALM_TRY(page_pool_create(n_pages, &model->pool, error));
+    REALM_TRY(prefix_index_create(model->pool, &model->prefixes, error));
     const struct backend_model_options backend_options = {
         .max_rows = model->max_rows,
         .max_logits = model->max_sequences,
@@ -182,7 +184,10 @@ realm_status engine_model_open(struct backend *backend,
     }
     realm_status status = REALM_OK;
     model->name = alloc_string(ALLOC_ENGINE, name, strlen(name));
-    if (model->name == NULL) {
+    status = random_bytes(&model->id, sizeof model->id, error);
+    if (status != REALM_OK) {
+        /* without an id of its own, pages of two models could be taken for each other */
+    } else if (model->name == NULL) {
         status = realm_error_out_of_memory(error, strlen(name), "model name");
     } else {
         status = open_parts(model, backend, path, options, error);
@@ -202,6 +207,7 @@ void engine_model_close(struct engine_model *model)
         return;
     }
     backend_model_destroy(model->backend_model);
+    prefix_index_destroy(model->prefixes);
     page_pool_destroy(model->pool);
     chat_template_destroy(model->chat_template);
     tokenizer_destroy(model->tokenizer);

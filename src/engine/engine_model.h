@@ -6,8 +6,11 @@
 
 #include "backend/backend.h"
 #include "engine/engine.h"
+#include "engine/fairness.h"
+#include "engine/pace.h"
 #include "engine/sequence.h"
 #include "kv/page_pool.h"
+#include "kv/prefix_index.h"
 #include "model/model.h"
 #include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer.h"
@@ -25,12 +28,20 @@ struct engine_model {
     struct chat_template *chat_template; /* NULL: chat_error says why */
     struct realm_error chat_error;
     int64_t loaded_at_s;
+    uint64_t id; /* of this load, at random: page digests begin with it */
+    uint64_t itl_target_ns;
     /* Engine thread: */
     struct page_pool *pool;
+    struct prefix_index *prefixes; /* NULL: no prefix cache */
+    struct fairness *fairness;     /* the engine's */
+    struct pace pace;
+    uint64_t served_ns; /* time its steps took, lifted as in fairness.h */
+    bool had_work;
     struct sequence_list waiting;
     struct sequence_list running; /* PREFILL and DECODE, oldest first */
     struct sequence **picked;     /* [max_sequences] of this step */
     uint32_t n_picked;
+    uint32_t n_preempted;                   /* in this step */
     token_id *batch_tokens;                 /* [max_rows] */
     uint32_t *batch_logits_rows;            /* [max_sequences] */
     struct batch_sequence *batch_sequences; /* [max_sequences] */

@@ -17,6 +17,7 @@ static void generation_free(struct generation *generation)
         }
     }
     alloc_free(generation->sequences);
+    account_release(generation->account);
     alloc_free(generation->stop_tokens);
     alloc_free(generation->banned);
     event_ring_deinit(&generation->ring);
@@ -53,6 +54,7 @@ static realm_status copy_stop_tokens(struct generation *generation,
 static realm_status create_choices(struct generation *generation,
                                    const struct request *request,
                                    uint32_t max_tokens,
+                                   const struct prefix_chains *chains,
                                    struct page_pool *pool,
                                    struct realm_error *error)
 {
@@ -65,8 +67,15 @@ static realm_status create_choices(struct generation *generation,
     generation->n_live = n_choices;
     const struct tokenizer *const tokenizer = engine_model_tokenizer(request->model);
     for (uint32_t i = 0; i < n_choices; i++) {
-        REALM_TRY(sequence_create(
-            generation, request, i, max_tokens, tokenizer, pool, &generation->sequences[i], error));
+        REALM_TRY(sequence_create(generation,
+                                  request,
+                                  i,
+                                  max_tokens,
+                                  chains,
+                                  tokenizer,
+                                  pool,
+                                  &generation->sequences[i],
+                                  error));
     }
     return event_ring_init(&generation->ring,
                            text_stream_max_bytes(generation->sequences[0]->text),
@@ -79,6 +88,7 @@ static realm_status create_choices(struct generation *generation,
 static realm_status create_sequences(struct generation *generation,
                                      const struct request *request,
                                      uint32_t max_tokens,
+                                     const struct prefix_chains *chains,
                                      struct page_pool *pool,
                                      struct realm_error *error)
 {
@@ -93,13 +103,15 @@ static realm_status create_sequences(struct generation *generation,
     struct request resolved = *request;
     resolved.sampling.dry_breakers = breakers.items;
     resolved.sampling.n_dry_breakers = breakers.n_items;
-    const realm_status status = create_choices(generation, &resolved, max_tokens, pool, error);
+    const realm_status status =
+        create_choices(generation, &resolved, max_tokens, chains, pool, error);
     dry_breakers_deinit(&breakers);
     return status;
 }
 
 realm_status generation_create(const struct request *request,
                                uint32_t max_tokens,
+                               const struct prefix_chains *chains,
                                struct page_pool *pool,
                                struct generation **out,
                                struct realm_error *error)
@@ -114,6 +126,8 @@ realm_status generation_create(const struct request *request,
     atomic_init(&generation->owners, 2);
     atomic_init(&generation->cancelled, false);
     generation->model = request->model;
+    generation->account = request->account;
+    account_retain(generation->account);
     generation->wake = request->wake;
     generation->wake_context = request->wake_context;
     generation->deadline_ns = request->deadline_ns;
@@ -123,7 +137,7 @@ realm_status generation_create(const struct request *request,
     generation->n_prompt = request->n_prompt;
     realm_status status = copy_stop_tokens(generation, request, error);
     if (status == REALM_OK) {
-        status = create_sequences(generation, request, max_tokens, pool, error);
+        status = create_sequences(generation, request, max_tokens, chains, pool, error);
     }
     if (status != REALM_OK) {
         generation_free(generation);

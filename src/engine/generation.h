@@ -11,6 +11,7 @@
 struct generation {
     struct event_ring ring;
     struct engine_model *model;
+    struct account *account; /* one reference */
     _Atomic uint32_t owners; /* 2: engine and reader */
     _Atomic bool cancelled;
     struct mutex mutex; /* wake and signalled */
@@ -32,6 +33,7 @@ struct generation {
     /* Engine thread: */
     uint32_t n_live; /* choices that have not ended */
     uint32_t n_completion;
+    uint32_t n_cached;   /* prompt tokens found in the prefix cache */
     realm_status status; /* the worst of its choices */
     bool touched;        /* events were pushed since the last wake */
     bool started;
@@ -39,8 +41,10 @@ struct generation {
     struct generation *next_touched;
 };
 
+/* chains: see sequence.h.  account: one more reference is taken. */
 REALM_MUST_CHECK realm_status generation_create(const struct request *request,
                                                 uint32_t max_tokens,
+                                                const struct prefix_chains *chains,
                                                 struct page_pool *pool,
                                                 struct generation **out,
                                                 struct realm_error *error);

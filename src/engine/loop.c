@@ -1,5 +1,6 @@
 #include "engine/loop.h"
 
+#include "base/clock.h"
 #include "engine/engine_model.h"
 #include "engine/generation.h"
 #include "engine/step.h"
@@ -15,6 +16,7 @@ static void take_arrivals(struct engine *engine)
     while ((n = queue_take(engine->arrivals, items, TAKE_AT_ONCE)) > 0) {
         for (uint32_t i = 0; i < n; i++) {
             struct generation *const generation = items[i];
+            fairness_arrive(&engine->fairness, generation->account);
             sequence_list_append(&generation->model->waiting, generation->sequences[0]);
         }
     }
@@ -25,32 +27,94 @@ static void publish_stats(struct engine *engine, uint32_t n_models)
     uint32_t running = 0;
     uint32_t waiting = 0;
     uint32_t pages_used = 0;
+    uint32_t pages_cached = 0;
     for (uint32_t i = 0; i < n_models; i++) {
         const struct engine_model *const model = engine->models[i];
         running += model->running.length;
         waiting += model->waiting.length;
         pages_used += page_pool_n_pages(model->pool) - page_pool_n_free(model->pool);
+        pages_cached += page_pool_n_waiting(model->pool);
     }
     atomic_store_explicit(&engine->stats.running, running, memory_order_relaxed);
     atomic_store_explicit(&engine->stats.waiting, waiting, memory_order_relaxed);
     atomic_store_explicit(&engine->stats.pages_used, pages_used, memory_order_relaxed);
+    atomic_store_explicit(&engine->stats.pages_cached, pages_cached, memory_order_relaxed);
 }
 
-/* One step of each model that has work.  *any_work: sequences are there; returns whether one ran.
- */
-static bool turn(struct engine *engine, uint32_t n_models, bool *any_work)
+static bool has_work(const struct engine_model *model)
 {
-    bool ran = false;
+    return model->running.length + model->waiting.length > 0;
+}
+
+/* A model that comes back after a pause is lifted to the least served of those that stayed. */
+static void lift(struct engine *engine, uint32_t n_models)
+{
+    uint64_t least = UINT64_MAX;
+    for (uint32_t i = 0; i < n_models; i++) {
+        const struct engine_model *const model = engine->models[i];
+        if (model->had_work && has_work(model) && model->served_ns < least) {
+            least = model->served_ns;
+        }
+    }
     for (uint32_t i = 0; i < n_models; i++) {
         struct engine_model *const model = engine->models[i];
-        step_sweep(model, &engine->stats);
-        if (model->running.length + model->waiting.length == 0) {
-            continue;
+        if (!model->had_work && least != UINT64_MAX && model->served_ns < least) {
+            model->served_ns = least;
         }
-        mutex_lock(&engine->backend_mutex);
-        ran |= step_run(model, &engine->stats);
-        mutex_unlock(&engine->backend_mutex);
-        *any_work |= model->running.length + model->waiting.length > 0;
+        model->had_work = has_work(model);
+    }
+}
+
+/* The model with work whose steps took the least time so far, of those not tried yet. */
+static struct engine_model *
+next_model(struct engine *engine, uint32_t n_models, const bool tried[ENGINE_MAX_MODELS])
+{
+    struct engine_model *best = NULL;
+    for (uint32_t i = 0; i < n_models; i++) {
+        struct engine_model *const model = engine->models[i];
+        if (!tried[i] && has_work(model) && (best == NULL || model->served_ns < best->served_ns)) {
+            best = model;
+        }
+    }
+    return best;
+}
+
+static uint32_t index_of(const struct engine *engine, const struct engine_model *model)
+{
+    uint32_t i = 0;
+    while (engine->models[i] != model) {
+        i++;
+    }
+    return i;
+}
+
+static bool step_model(struct engine *engine, struct engine_model *model)
+{
+    mutex_lock(&engine->backend_mutex);
+    const uint64_t begin_ns = clock_monotonic_ns();
+    const bool ran = step_run(model, &engine->stats);
+    model->served_ns += clock_monotonic_ns() - begin_ns;
+    mutex_unlock(&engine->backend_mutex);
+    return ran;
+}
+
+/* One step of the model whose turn it is; of another one where that cannot run.  *any_work:
+ * sequences are there; returns whether a step ran. */
+static bool turn(struct engine *engine, uint32_t n_models, bool *any_work)
+{
+    bool tried[ENGINE_MAX_MODELS] = {false};
+    bool ran = false;
+    for (uint32_t i = 0; i < n_models; i++) {
+        step_sweep(engine->models[i], &engine->stats);
+    }
+    lift(engine, n_models);
+    struct engine_model *model;
+    while (!ran && (model = next_model(engine, n_models, tried)) != NULL) {
+        tried[index_of(engine, model)] = true;
+        ran = step_model(engine, model);
+    }
+    for (uint32_t i = 0; i < n_models; i++) {
+        *any_work |= has_work(engine->models[i]);
     }
     return ran;
 }

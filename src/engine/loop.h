@@ -7,6 +7,7 @@
 #include "base/queue.h"
 #include "base/thread.h"
 #include "engine/engine.h"
+#include "engine/fairness.h"
 #include "engine/stats.h"
 
 #define ENGINE_MAX_MODELS 64u
@@ -22,6 +23,12 @@ struct engine {
     _Atomic bool draining;
     _Atomic bool stopping;
     struct stats stats;
+    uint64_t itl_target_ns;
+    bool has_prefix_cache;
+    struct account *default_account;
+    uint8_t public_domain[ACCOUNT_DOMAIN_BYTES]; /* of published prefixes */
+    _Atomic bool has_published;
+    struct fairness fairness; /* engine thread */
     struct thread thread;
 };
 

@@ -7,10 +7,14 @@
 
 #define REQUEST_MAX_CHOICES 128u
 
+struct account;
 struct engine_model;
 
 struct request {
     struct engine_model *model; /* held by the caller until the generation ends */
+    struct account *account;    /* NULL: the engine's own */
+    /* The prompt's pages are for all accounts to find, not only for this one's domain. */
+    bool publish;
     const token_id *prompt;
     uint32_t n_prompt;         /* >= 1 */
     uint32_t n_choices;        /* 0: 1 */

@@ -4,12 +4,21 @@
 
 void scheduler_preempt(struct engine_model *model, struct sequence *sequence)
 {
+    struct account *const account = sequence->generation->account;
+    account->step_running--;
+    account->step_pages -= page_table_n_pages(sequence->pages);
+    atomic_fetch_add_explicit(&account->preemptions, 1, memory_order_relaxed);
     sequence_list_remove(&model->running, sequence);
     page_table_truncate(sequence->pages, 0);
     sequence->n_computed = 0;
+    sequence->n_indexed = 0;
     sequence->state = SEQUENCE_WAITING;
     sequence_list_prepend(&model->waiting, sequence);
+    model->n_preempted++;
 }
+
+/* --- what the step begins with ------------------------------------------------------------------
+ */
 
 /* Records the ring takes in this step, with the end of all choices always kept free. */
 static void count_ring_room(struct generation *generation)
@@ -19,6 +28,94 @@ static void count_ring_room(struct generation *generation)
     generation->step_room = room > ending ? room - ending : 0;
 }
 
+static void begin_list(const struct sequence_list *list)
+{
+    for (struct sequence *s = list->first; s != NULL; s = s->next) {
+        s->step_rows = 0;
+        s->step_passed = false;
+        s->generation->account->step_running = 0;
+        s->generation->account->step_pages = 0;
+        count_ring_room(s->generation);
+    }
+}
+
+static void begin(struct engine_model *model)
+{
+    model->n_picked = 0;
+    model->n_preempted = 0;
+    model->copies.n = 0;
+    begin_list(&model->running);
+    begin_list(&model->waiting);
+    for (struct sequence *s = model->running.first; s != NULL; s = s->next) {
+        struct account *const account = s->generation->account;
+        account->step_running++;
+        account->step_pages += page_table_n_pages(s->pages);
+    }
+}
+
+/* --- who ----------------------------------------------------------------------------------------
+ */
+
+static bool cap_allows(uint32_t cap, uint64_t n)
+{
+    return cap == 0 || n <= cap;
+}
+
+/* Whether the account's caps let a waiting sequence in. */
+static bool may_enter(const struct sequence *s)
+{
+    const struct account *const account = s->generation->account;
+    const uint32_t n_pages = page_table_needs(s->pages, s->n_tokens);
+    return cap_allows(atomic_load_explicit(&account->max_running, memory_order_relaxed),
+                      account->step_running + 1u) &&
+           cap_allows(atomic_load_explicit(&account->max_pages, memory_order_relaxed),
+                      (uint64_t)account->step_pages + n_pages);
+}
+
+/* The waiting sequence that is to enter first, or NULL. */
+static struct sequence *next_waiting(const struct engine_model *model)
+{
+    struct sequence *best = NULL;
+    for (struct sequence *s = model->waiting.first; s != NULL; s = s->next) {
+        if (!s->step_passed && may_enter(s) &&
+            (best == NULL || fairness_before(s->generation->account, best->generation->account))) {
+            best = s;
+        }
+    }
+    return best;
+}
+
+/* The running prefill that is to go on first, or NULL. */
+static struct sequence *next_prefill(const struct engine_model *model)
+{
+    struct sequence *best = NULL;
+    for (struct sequence *s = model->running.first; s != NULL; s = s->next) {
+        if (s->state == SEQUENCE_PREFILL && s->step_rows == 0 && !s->step_passed &&
+            (best == NULL || fairness_before(s->generation->account, best->generation->account))) {
+            best = s;
+        }
+    }
+    return best;
+}
+
+/* The running sequence to give its place up first: of the account that is to be served last, the
+ * youngest.  Not one that is in this step already: its rows are counted. */
+static struct sequence *find_victim(const struct engine_model *model, const struct account *only)
+{
+    struct sequence *worst = NULL;
+    for (struct sequence *s = model->running.first; s != NULL; s = s->next) {
+        const struct account *const account = s->generation->account;
+        if (s->step_rows == 0 && (only == NULL || account == only) &&
+            (worst == NULL || !fairness_before(account, worst->generation->account))) {
+            worst = s;
+        }
+    }
+    return worst;
+}
+
+/* --- rows and pages -----------------------------------------------------------------------------
+ */
+
 /* A reader that lags parks its sequence: there must be room for what this step may say, one TOKEN
  * or FINISHED record a choice, and for STARTED and DONE. */
 static bool take_ring_room(struct sequence *sequence)
@@ -27,123 +124,242 @@ static bool take_ring_room(struct sequence *sequence)
     /* The step that ends the prompt speaks for all choices at once. */
     const size_t needs = generation->started ? 3 : 3 * (size_t)generation->n_live + 1;
     if (generation->step_room < needs) {
+        sequence->step_passed = true;
         return false;
     }
     generation->step_room -= needs;
     return true;
 }
 
-/* Reserves pages for n_rows more tokens, preempting from the young end when there are too few.
- * False: the sequence itself had to go, or it cannot get them now. */
-static bool reserve(struct engine_model *model,
-                    struct sequence *sequence,
-                    uint32_t n_rows,
-                    uint32_t *n_preempted)
+/* Keeps the account under its cap of pages: its other sequences go first; one that passes the cap
+ * alone can never go on.  False: not in this step. */
+static bool fit_account(struct engine_model *model, struct sequence *sequence, uint32_t n_needed)
 {
-    for (;;) {
-        if (page_table_needs(sequence->pages, n_rows) <= page_pool_n_free(model->pool)) {
-            return page_table_reserve(sequence->pages, n_rows, &model->copies, NULL) == REALM_OK;
-        }
-        struct sequence *const youngest = model->running.last;
-        /* One that is in this step already keeps what it has: its rows are counted. */
-        if (youngest == NULL || youngest->step_rows > 0) {
+    struct account *const account = sequence->generation->account;
+    const uint32_t cap = atomic_load_explicit(&account->max_pages, memory_order_relaxed);
+    while (!cap_allows(cap, (uint64_t)account->step_pages + n_needed)) {
+        struct sequence *const victim = find_victim(model, account);
+        if (victim == sequence && account->step_running == 1) {
+            sequence->page_cap_passed = true;
+            sequence->step_passed = true;
             return false;
         }
-        scheduler_preempt(model, youngest);
-        (*n_preempted)++;
-        if (youngest == sequence) {
+        if (victim == NULL) {
+            return false; /* the others are in this step: the next one decides */
+        }
+        scheduler_preempt(model, victim);
+        if (victim == sequence) {
             return false;
         }
     }
+    return true;
 }
 
-static void pick(struct engine_model *model, struct sequence *sequence, uint32_t n_rows)
+/* Reserves pages for n_rows more tokens of a running sequence, preempting others when there are too
+ * few.  False: the sequence itself had to go, or it cannot get them now. */
+static bool reserve(struct engine_model *model, struct sequence *sequence, uint32_t n_rows)
+{
+    const uint32_t n_before = page_table_n_pages(sequence->pages);
+    if (!fit_account(model, sequence, page_table_needs(sequence->pages, n_rows))) {
+        return false;
+    }
+    while (page_table_needs(sequence->pages, n_rows) > page_pool_n_free(model->pool)) {
+        struct sequence *const victim = find_victim(model, NULL);
+        if (victim == NULL) {
+            return false;
+        }
+        scheduler_preempt(model, victim);
+        if (victim == sequence) {
+            return false;
+        }
+    }
+    if (page_table_reserve(sequence->pages, n_rows, &model->copies, NULL) != REALM_OK) {
+        return false;
+    }
+    sequence->generation->account->step_pages += page_table_n_pages(sequence->pages) - n_before;
+    return true;
+}
+
+static uint32_t pick(struct engine_model *model, struct sequence *sequence, uint32_t n_rows)
 {
     sequence->step_rows = n_rows;
     sequence->step_wants_logits = sequence->n_computed + n_rows == sequence->n_tokens;
     model->picked[model->n_picked++] = sequence;
+    return n_rows;
 }
 
-/* Runs over the running list; a sequence may leave it under our feet, so the next one is looked up
- * first and the walk ends when the list was cut. */
-static uint32_t pick_running(struct engine_model *model,
-                             enum sequence_state state,
-                             uint32_t n_rows_left,
-                             uint32_t *n_preempted)
+static uint32_t rows_left(const struct sequence *sequence, uint32_t n_rows_left)
 {
-    struct sequence *next = NULL;
-    for (struct sequence *s = model->running.first; s != NULL; s = next) {
-        next = s->next;
-        if (s->state != state || s->step_rows > 0) {
+    const uint32_t left = sequence->n_tokens - sequence->n_computed;
+    return left < n_rows_left ? left : n_rows_left;
+}
+
+/* --- entering -----------------------------------------------------------------------------------
+ */
+
+static bool
+find_page(const struct engine_model *model, const struct sequence *s, uint32_t i, page_id *page)
+{
+    return prefix_index_find(model->prefixes, &s->digests[i], page) ||
+           (s->other_digests != NULL && i < s->n_prompt / PAGE_TOKENS &&
+            prefix_index_find(model->prefixes, &s->other_digests[i], page));
+}
+
+/* Takes the pages that are known already; the last token is always computed, for its logits. */
+static void adopt_prefix(struct engine_model *model, struct sequence *s)
+{
+    if (s->digests == NULL) {
+        return;
+    }
+    const uint32_t n_most = (s->n_tokens - 1) / PAGE_TOKENS;
+    sequence_extend_digests(s, n_most);
+    page_id page;
+    uint32_t n = 0;
+    while (n < n_most && find_page(model, s, n, &page)) {
+        page_table_adopt(s->pages, page);
+        n++;
+    }
+    s->n_indexed = n;
+    s->n_computed = n * PAGE_TOKENS;
+}
+
+static void return_prefix(struct sequence *s)
+{
+    page_table_truncate(s->pages, 0);
+    s->n_indexed = 0;
+    s->n_computed = 0;
+}
+
+/* What was found is not paid for; the first time it is told, too. */
+static void count_cached(struct sequence *s)
+{
+    const uint32_t n_found = s->n_computed < s->n_prompt ? s->n_computed : s->n_prompt;
+    if (s->n_charged == 0 && !s->generation->started) {
+        s->generation->n_cached = n_found;
+    }
+    s->n_charged = n_found > s->n_charged ? n_found : s->n_charged;
+}
+
+/* Lets a waiting sequence in, if there are pages for its whole text and one more for each that
+ * runs, or it would be preempted soon.  Returns its rows; 0: not now. */
+static uint32_t enter(struct engine_model *model, struct sequence *s, uint32_t n_rows_left)
+{
+    adopt_prefix(model, s);
+    const uint32_t needs = page_table_needs(s->pages, s->n_tokens - s->n_computed);
+    const uint32_t n_rows = rows_left(s, n_rows_left);
+    if ((uint64_t)needs + model->running.length > page_pool_n_free(model->pool) &&
+        model->running.length > 0) {
+        return_prefix(s);
+        return 0;
+    }
+    if (page_table_reserve(s->pages, n_rows, &model->copies, NULL) != REALM_OK) {
+        return_prefix(s);
+        return 0;
+    }
+    count_cached(s);
+    sequence_list_remove(&model->waiting, s);
+    s->state = SEQUENCE_PREFILL;
+    sequence_list_append(&model->running, s);
+    s->generation->account->step_running++;
+    s->generation->account->step_pages += page_table_n_pages(s->pages);
+    return pick(model, s, n_rows);
+}
+
+/* An account that waits with nothing running takes the places of one that runs more than one
+ * sequence and is to be served after it. */
+static void make_place(struct engine_model *model)
+{
+    const struct sequence *const waiting = next_waiting(model);
+    if (waiting == NULL || waiting->generation->account->step_running > 0) {
+        return;
+    }
+    const uint32_t needs = page_table_needs(waiting->pages, waiting->n_tokens);
+    while (model->running.length >= model->max_sequences ||
+           needs + model->running.length > page_pool_n_free(model->pool)) {
+        struct sequence *const victim = find_victim(model, NULL);
+        if (victim == NULL || victim->generation->account->step_running < 2 ||
+            !fairness_before(waiting->generation->account, victim->generation->account)) {
+            return;
+        }
+        scheduler_preempt(model, victim);
+    }
+}
+
+/* --- the step -----------------------------------------------------------------------------------
+ */
+
+/* One row for each decoding sequence, oldest first. */
+static uint32_t pick_decoding(struct engine_model *model, uint32_t n_rows_left)
+{
+    struct sequence *s = model->running.first;
+    while (s != NULL && n_rows_left > 0 && model->n_picked < model->max_sequences) {
+        if (s->state != SEQUENCE_DECODE || s->step_rows > 0 || s->step_passed ||
+            !take_ring_room(s)) {
+            s = s->next;
             continue;
         }
-        if (n_rows_left == 0 || model->n_picked == model->max_sequences) {
-            break;
+        const uint32_t n_preempted = model->n_preempted;
+        const uint32_t n_rows = rows_left(s, n_rows_left);
+        if (reserve(model, s, n_rows)) {
+            n_rows_left -= pick(model, s, n_rows);
+        } else if (n_preempted == model->n_preempted) {
+            s->step_passed = true;
         }
-        const uint32_t left = s->n_tokens - s->n_computed;
-        const uint32_t n_rows = left < n_rows_left ? left : n_rows_left;
-        if (!take_ring_room(s)) {
-            continue;
-        }
-        const uint32_t preempted_before = *n_preempted;
-        const bool reserved = reserve(model, s, n_rows, n_preempted);
-        if (reserved) {
-            pick(model, s, n_rows);
-            n_rows_left -= n_rows;
-        }
-        if (*n_preempted != preempted_before) {
-            /* The list lost its tail: what s points to is the truth now. */
-            next = reserved ? s->next : NULL;
-        }
+        /* Preemption cuts the list: those that were picked are passed over from its beginning. */
+        s = n_preempted == model->n_preempted ? s->next : model->running.first;
     }
     return n_rows_left;
 }
 
-/* Lets waiting sequences in, oldest first, while there are rows and pages for their whole text.  A
- * parked one is passed over; one that finds too few pages holds those behind it, or it might wait
- * for ever. */
-static void admit(struct engine_model *model, uint32_t n_rows_left)
+/* Prompts in chunks, those that run and those that wait, in the order of fairness.  A parked one is
+ * passed over; one that finds too few pages holds those that wait behind it, or it might wait for
+ * ever. */
+static void pick_prefill(struct engine_model *model, uint32_t n_rows_left)
 {
-    struct sequence *next = NULL;
-    for (struct sequence *s = model->waiting.first; s != NULL; s = next) {
-        next = s->next;
-        if (n_rows_left == 0 || model->n_picked == model->max_sequences ||
-            page_table_needs(s->pages, s->n_tokens) > page_pool_n_free(model->pool)) {
+    const uint32_t n_preempted = model->n_preempted;
+    bool may_admit = true;
+    while (n_rows_left > 0 && model->n_picked < model->max_sequences) {
+        struct sequence *const running = next_prefill(model);
+        struct sequence *const waiting =
+            may_admit && model->n_preempted == n_preempted ? next_waiting(model) : NULL;
+        if (running == NULL && waiting == NULL) {
             return;
         }
+        const bool enters =
+            running == NULL || (waiting != NULL && fairness_before(waiting->generation->account,
+                                                                   running->generation->account));
+        struct sequence *const s = enters ? waiting : running;
         if (!take_ring_room(s)) {
             continue;
         }
-        const uint32_t n_rows = s->n_tokens < n_rows_left ? s->n_tokens : n_rows_left;
-        if (page_table_reserve(s->pages, n_rows, &model->copies, NULL) != REALM_OK) {
-            return;
+        if (enters) {
+            const uint32_t n_rows = enter(model, s, n_rows_left);
+            may_admit = n_rows > 0;
+            n_rows_left -= n_rows;
+        } else {
+            const uint32_t n_rows = rows_left(s, n_rows_left);
+            s->step_passed = true;
+            if (reserve(model, s, n_rows)) {
+                n_rows_left -= pick(model, s, n_rows);
+            }
         }
-        sequence_list_remove(&model->waiting, s);
-        s->state = SEQUENCE_PREFILL;
-        sequence_list_append(&model->running, s);
-        pick(model, s, n_rows);
-        n_rows_left -= n_rows;
     }
 }
 
 uint32_t scheduler_pick(struct engine_model *model)
 {
-    uint32_t n_preempted = 0;
-    model->n_picked = 0;
-    model->copies.n = 0;
-    for (struct sequence *s = model->running.first; s != NULL; s = s->next) {
-        s->step_rows = 0;
-        count_ring_room(s->generation);
+    begin(model);
+    make_place(model);
+    const uint32_t n_made_place = model->n_preempted;
+    uint32_t n_rows_left = pick_decoding(model, model->max_rows);
+    if (model->n_picked > 0) {
+        const uint32_t most =
+            pace_prefill_rows(&model->pace, model->itl_target_ns, model->max_rows);
+        n_rows_left = n_rows_left < most ? n_rows_left : most;
     }
-    for (struct sequence *s = model->waiting.first; s != NULL; s = s->next) {
-        s->step_rows = 0;
-        count_ring_room(s->generation);
+    /* Where pages were short, nobody new comes in. */
+    if (model->n_preempted == n_made_place) {
+        pick_prefill(model, n_rows_left);
     }
-    uint32_t n_rows_left = model->max_rows;
-    n_rows_left = pick_running(model, SEQUENCE_DECODE, n_rows_left, &n_preempted);
-    n_rows_left = pick_running(model, SEQUENCE_PREFILL, n_rows_left, &n_preempted);
-    if (n_preempted == 0) {
-        admit(model, n_rows_left);
-    }
-    return n_preempted;
+    return model->n_preempted;
 }

@@ -3,10 +3,56 @@
 #include "base/alloc.h"
 #include "engine/request.h"
 
+void sequence_extend_digests(struct sequence *sequence, uint32_t n_pages)
+{
+    for (uint32_t i = sequence->n_digests; i < n_pages; i++) {
+        const struct prefix_digest *const before =
+            i > 0 ? &sequence->digests[i - 1] : &sequence->chain;
+        sequence->digests[i] =
+            prefix_digest_next(before, sequence->tokens + (size_t)i * PAGE_TOKENS);
+        sequence->n_digests = i + 1;
+    }
+}
+
+/* Takes memory for all digests there may be, and makes those of the prompt. */
+static realm_status start_digests(struct sequence *sequence,
+                                  const struct prefix_chains *chains,
+                                  struct realm_error *error)
+{
+    const size_t n = sequence->max_tokens / PAGE_TOKENS + 1u;
+    const uint32_t n_prompt_pages = sequence->n_prompt / PAGE_TOKENS;
+    if (chains->own == NULL) {
+        return REALM_OK;
+    }
+    sequence->digests = alloc_zeroed(ALLOC_REQUEST, n, sizeof *sequence->digests);
+    if (sequence->digests == NULL) {
+        return realm_error_out_of_memory(error, n * sizeof *sequence->digests, "page digests");
+    }
+    sequence->chain = *chains->own;
+    sequence_extend_digests(sequence, n_prompt_pages);
+    if (chains->other == NULL || n_prompt_pages == 0) {
+        return REALM_OK;
+    }
+    sequence->other_digests =
+        alloc_zeroed(ALLOC_REQUEST, n_prompt_pages, sizeof *sequence->other_digests);
+    if (sequence->other_digests == NULL) {
+        return realm_error_out_of_memory(
+            error, n_prompt_pages * sizeof *sequence->other_digests, "page digests");
+    }
+    const struct prefix_digest *before = chains->other;
+    for (uint32_t i = 0; i < n_prompt_pages; i++) {
+        sequence->other_digests[i] =
+            prefix_digest_next(before, sequence->tokens + (size_t)i * PAGE_TOKENS);
+        before = &sequence->other_digests[i];
+    }
+    return REALM_OK;
+}
+
 realm_status sequence_create(struct generation *generation,
                              const struct request *request,
                              uint32_t choice,
                              uint32_t max_tokens,
+                             const struct prefix_chains *chains,
                              const struct tokenizer *tokenizer,
                              struct page_pool *pool,
                              struct sequence **out,
@@ -30,6 +76,10 @@ realm_status sequence_create(struct generation *generation,
     }
     memcpy(sequence->tokens, request->prompt, request->n_prompt * sizeof *request->prompt);
     sequence->n_tokens = request->n_prompt;
+    status = start_digests(sequence, chains, error);
+    if (status != REALM_OK) {
+        goto fail;
+    }
     status = page_table_create(pool, max_tokens, &sequence->pages, error);
     if (status != REALM_OK) {
         goto fail;
@@ -63,6 +113,8 @@ void sequence_destroy(struct sequence *sequence)
     page_table_destroy(sequence->pages);
     sampler_destroy(sequence->sampler);
     text_stream_destroy(sequence->text);
+    alloc_free(sequence->digests);
+    alloc_free(sequence->other_digests);
     alloc_free(sequence->tokens);
     alloc_free(sequence);
 }

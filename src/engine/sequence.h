@@ -20,6 +20,7 @@
 #include "base/thread.h"
 #include "engine/event.h"
 #include "kv/page_table.h"
+#include "kv/prefix_index.h"
 #include "sample/sampler.h"
 #include "tokenizer/text_stream.h"
 
@@ -34,6 +35,13 @@ enum sequence_state {
     SEQUENCE_ENDED
 };
 
+/* Where a sequence's pages are looked for.  own: their digests begin with it; other: a second chain
+ * over the prompt, pages of which are taken but never added (what was published). */
+struct prefix_chains {
+    const struct prefix_digest *own;   /* NULL: the prefix cache is not used */
+    const struct prefix_digest *other; /* NULL: none */
+};
+
 struct sequence {
     struct generation *generation;
     struct sequence *next; /* in the list its state puts it in */
@@ -44,13 +52,21 @@ struct sequence {
     uint32_t n_prompt;
     uint32_t max_tokens; /* prompt and completion */
     uint32_t n_computed;
+    uint32_t n_charged; /* prompt tokens that its account has paid for */
     struct page_table *pages;
+    struct prefix_digest *digests; /* of its full pages; NULL: no prefix cache */
+    struct prefix_digest chain;    /* before the first page */
+    uint32_t n_digests;
+    uint32_t n_indexed;                  /* pages that were offered to the index */
+    struct prefix_digest *other_digests; /* of the prompt's full pages; NULL: none */
     struct sampler *sampler;
     struct text_stream *text;
     /* Of the current step: */
     uint32_t step_rows;    /* rows it has in the batch; 0: not in it */
     uint32_t logits_index; /* of its last row, when step_wants_logits */
     bool step_wants_logits;
+    bool step_passed;     /* not in this step, for a reason other than rows */
+    bool page_cap_passed; /* it alone needs more pages than its account may hold */
 };
 
 /* max_tokens: prompt and completion together. */
@@ -58,6 +74,7 @@ REALM_MUST_CHECK realm_status sequence_create(struct generation *generation,
                                               const struct request *request,
                                               uint32_t choice,
                                               uint32_t max_tokens,
+                                              const struct prefix_chains *chains,
                                               const struct tokenizer *tokenizer,
                                               struct page_pool *pool,
                                               struct sequence **out,
@@ -69,6 +86,9 @@ static inline uint32_t sequence_n_completion(const struct sequence *sequence)
 {
     return sequence->n_tokens - sequence->n_prompt;
 }
+
+/* Digests of the first n_pages pages, all full of known tokens. */
+void sequence_extend_digests(struct sequence *sequence, uint32_t n_pages);
 
 /* A list in order of arrival. */
 struct sequence_list {

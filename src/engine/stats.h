@@ -8,6 +8,7 @@
 struct stats {
     _Atomic uint64_t steps;
     _Atomic uint64_t prompt_tokens;
+    _Atomic uint64_t cached_tokens;
     _Atomic uint64_t completion_tokens;
     _Atomic uint64_t requests_finished;
     _Atomic uint64_t requests_cancelled;
@@ -18,6 +19,7 @@ struct stats {
     _Atomic uint32_t running;
     _Atomic uint32_t waiting;
     _Atomic uint32_t pages_used;
+    _Atomic uint32_t pages_cached;
 };
 
 static inline void stats_add(_Atomic uint64_t *counter, uint64_t n)

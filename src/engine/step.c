@@ -5,6 +5,7 @@
 #include "base/trace.h"
 #include "engine/batch_build.h"
 #include "engine/emit.h"
+#include "engine/fairness.h"
 #include "engine/scheduler.h"
 
 static const struct bytes no_text = {.data = (const uint8_t *)"", .length = 0};
@@ -54,6 +55,8 @@ accept_token(struct step *step, struct sequence *sequence, const struct sampler_
 {
     struct generation *const generation = sequence->generation;
     stats_add(&step->stats->completion_tokens, 1);
+    stats_add(&generation->account->completion_tokens, 1);
+    fairness_charge_completion(generation->account, 1);
     sequence->tokens[sequence->n_tokens++] = choice->token;
     if (is_stop_token(generation, choice->token)) {
         finish_sequence(
@@ -101,11 +104,47 @@ static void start_forks(struct step *step, struct sequence *first, const float *
         }
         page_table_fork(first->pages, fork->pages);
         fork->n_computed = first->n_computed;
+        fork->n_indexed = first->n_indexed;
+        fork->n_charged = first->n_charged;
         fork->state = SEQUENCE_DECODE;
         sequence_list_append(&model->running, fork);
         memcpy(model->fork_logits, logits, n_bytes);
         sample(step, fork, model->fork_logits);
     }
+}
+
+/* Makes the pages that are full now known, for others and for the time after a preemption. */
+static void index_pages(const struct engine_model *model, struct sequence *sequence)
+{
+    const uint32_t n_full = sequence->n_computed / PAGE_TOKENS;
+    if (sequence->digests == NULL || sequence->n_indexed >= n_full) {
+        return;
+    }
+    sequence_extend_digests(sequence, n_full);
+    const page_id *const pages = page_table_pages(sequence->pages);
+    for (; sequence->n_indexed < n_full; sequence->n_indexed++) {
+        const uint32_t i = sequence->n_indexed;
+        prefix_index_insert(model->prefixes, &sequence->digests[i], pages[i]);
+    }
+}
+
+/* Prompt tokens are paid for once, however often they are computed. */
+static void charge_prompt(struct sequence *sequence)
+{
+    const uint32_t n_done =
+        sequence->n_computed < sequence->n_prompt ? sequence->n_computed : sequence->n_prompt;
+    if (n_done > sequence->n_charged) {
+        fairness_charge_prompt(sequence->generation->account, n_done - sequence->n_charged);
+        sequence->n_charged = n_done;
+    }
+}
+
+static void count_prompt(struct stats *stats, const struct generation *generation)
+{
+    stats_add(&stats->prompt_tokens, generation->n_prompt);
+    stats_add(&stats->cached_tokens, generation->n_cached);
+    stats_add(&generation->account->prompt_tokens, generation->n_prompt);
+    stats_add(&generation->account->cached_tokens, generation->n_cached);
 }
 
 /* Moves one sequence on after its rows have run. */
@@ -116,13 +155,15 @@ static void advance(struct step *step, struct sequence *sequence)
         return; /* a sibling's failure ended it in this step */
     }
     sequence->n_computed += sequence->step_rows;
+    index_pages(step->model, sequence);
+    charge_prompt(sequence);
     if (!sequence->step_wants_logits) {
         return;
     }
     sequence->state = SEQUENCE_DECODE;
     float *const logits = backend_logits(step->model->backend_model, sequence->logits_index);
     if (!generation->started) {
-        stats_add(&step->stats->prompt_tokens, generation->n_prompt);
+        count_prompt(step->stats, generation);
         emit_started(&step->touched, generation);
         start_forks(step, sequence, logits);
     }
@@ -157,14 +198,49 @@ static realm_status forward(const struct engine_model *model, struct realm_error
     return status;
 }
 
+/* Ends what passes its account's cap of pages alone. */
+static void end_capped(struct step *step)
+{
+    struct sequence *next = NULL;
+    for (struct sequence *s = step->model->running.first; s != NULL; s = next) {
+        next = s->next;
+        if (!s->page_cap_passed) {
+            continue;
+        }
+        struct realm_error error;
+        realm_error_set(
+            &error,
+            REALM_RESOURCE_EXHAUSTED,
+            "after %u tokens the request needs more than the %u KV pages of %u tokens that its "
+            "account may hold",
+            s->n_tokens,
+            atomic_load_explicit(&s->generation->account->max_pages, memory_order_relaxed),
+            (unsigned)PAGE_TOKENS);
+        fail_sequence(step, s, &error);
+    }
+}
+
+/* Rows of the step that compute prompts. */
+static uint32_t n_prefill_rows(const struct engine_model *model)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < model->n_picked; i++) {
+        n += model->picked[i]->state == SEQUENCE_PREFILL ? model->picked[i]->step_rows : 0;
+    }
+    return n;
+}
+
 bool step_run(struct engine_model *model, struct stats *stats)
 {
     struct step step = {.model = model, .stats = stats};
     const uint64_t step_span = trace_begin();
     stats_add(&stats->preemptions, scheduler_pick(model));
+    end_capped(&step);
     if (model->n_picked == 0) {
+        emit_signal(&step.touched);
         return false;
     }
+    const uint32_t n_prefill = n_prefill_rows(model);
     trace_end("pick", step_span);
     const uint64_t begin_ns = clock_monotonic_ns();
     batch_build(model);
@@ -182,7 +258,9 @@ bool step_run(struct engine_model *model, struct stats *stats)
     trace_end("sample", sample_span);
     trace_end("step", step_span);
     stats_add(&stats->steps, 1);
-    stats_add(&stats->step_ns, clock_monotonic_ns() - begin_ns);
+    const uint64_t step_ns = clock_monotonic_ns() - begin_ns;
+    stats_add(&stats->step_ns, step_ns);
+    pace_learn(&model->pace, model->batch.n_rows - n_prefill, n_prefill, step_ns);
     return true;
 }
 

@@ -46,11 +46,14 @@ void page_table_destroy(struct page_table *table)
     alloc_free(table);
 }
 
-/* The last page is partly filled and somebody else holds it too: it must not be written. */
+/* The last page is partly filled and somebody else knows it too: it must not be written. */
 static bool last_page_is_shared(const struct page_table *table)
 {
-    return table->n_tokens % PAGE_TOKENS != 0 &&
-           page_pool_references(table->pool, table->pages[table->n_pages - 1]) > 1;
+    if (table->n_tokens % PAGE_TOKENS == 0) {
+        return false;
+    }
+    const page_id last = table->pages[table->n_pages - 1];
+    return page_pool_references(table->pool, last) > 1 || page_pool_is_kept(table->pool, last);
 }
 
 uint32_t page_table_needs(const struct page_table *table, uint32_t n_tokens)
@@ -115,6 +118,17 @@ void page_table_truncate(struct page_table *table, uint32_t n_tokens)
         page_pool_release(table->pool, table->pages[--table->n_pages]);
     }
     table->n_tokens = n_tokens;
+}
+
+void page_table_adopt(struct page_table *table, page_id page)
+{
+    if (!REALM_INVARIANT(table->n_tokens % PAGE_TOKENS == 0 &&
+                         table->max_tokens - table->n_tokens >= PAGE_TOKENS)) {
+        return;
+    }
+    page_pool_retain(table->pool, page);
+    table->pages[table->n_pages++] = page;
+    table->n_tokens += PAGE_TOKENS;
 }
 
 void page_table_fork(const struct page_table *table, struct page_table *fork)

@@ -4,8 +4,8 @@
  * Invariants
  *  (1) page i holds positions [i*PAGE_TOKENS, (i+1)*PAGE_TOKENS) of the sequence.
  *  (2) n_pages == ceil(n_tokens / PAGE_TOKENS): all pages but the last are full.
- *  (3) a page with more than one reference is never written: page_table_reserve replaces it first
- * and records the copy. */
+ *  (3) a page with more than one reference, or that is kept, is never written: page_table_reserve
+ *      replaces it first and records the copy. */
 #ifndef REALM_KV_PAGE_TABLE_H
 #define REALM_KV_PAGE_TABLE_H
 
@@ -37,6 +37,9 @@ REALM_MUST_CHECK realm_status page_table_reserve(struct page_table *table,
 uint32_t page_table_needs(const struct page_table *table, uint32_t n_tokens);
 /* Keeps the first n_tokens; releases the pages behind. */
 void page_table_truncate(struct page_table *table, uint32_t n_tokens);
+/* Appends one full page that another sequence computed: holds it, and has PAGE_TOKENS tokens more.
+ * The table's tokens end at a page's end and leave room for them. */
+void page_table_adopt(struct page_table *table, page_id page);
 /* Makes `fork` (empty) share all of table's pages. */
 void page_table_fork(const struct page_table *table, struct page_table *fork);
 
