@@ -1,0 +1,278 @@
+/* Accounts take turns by what they were served; caps hold; nobody waits behind a flood. */
+#include "engine/fairness.h"
+#include "support/tiny_engine.h"
+
+#define TOKENS 20u
+
+static struct request request_of(const struct tiny_engine *tiny,
+                                 struct account *account,
+                                 const token_id *prompt,
+                                 uint32_t n_prompt)
+{
+    return (struct request){.model = tiny->model,
+                            .account = account,
+                            .prompt = prompt,
+                            .n_prompt = n_prompt,
+                            .max_tokens = TOKENS,
+                            .ignore_end = true};
+}
+
+/* --- the counter --------------------------------------------------------------------------------
+ */
+
+static void the_least_served_goes_first(void **state)
+{
+    (void)state;
+    struct fairness fairness = {.active = NULL};
+    struct account *const a = tiny_account(1, &(struct account_options){.label = "a"});
+    struct account *const b = tiny_account(2, &(struct account_options){.label = "b", .weight = 2});
+    fairness_arrive(&fairness, a);
+    fairness_arrive(&fairness, b);
+    fairness_charge_prompt(a, 10);
+    assert_true(fairness_before(b, a));
+    /* Twice the weight: twice as much for the same counter; a completion token counts twice. */
+    fairness_charge_completion(b, 10);
+    assert_false(fairness_before(a, b) || fairness_before(b, a));
+    fairness_charge_completion(b, 1);
+    assert_true(fairness_before(a, b));
+    account_configure(b, &(struct account_options){.weight = 2, .priority = 1});
+    assert_true(fairness_before(b, a));
+    fairness_depart(&fairness, a);
+    fairness_depart(&fairness, b);
+    assert_null(fairness.active);
+    account_release(a);
+    account_release(b);
+}
+
+static void nobody_saves_up_by_staying_away(void **state)
+{
+    (void)state;
+    struct fairness fairness = {.active = NULL};
+    struct account *const busy = tiny_account(1, &(struct account_options){.label = "busy"});
+    struct account *const away = tiny_account(2, &(struct account_options){.label = "away"});
+    fairness_arrive(&fairness, busy);
+    fairness_charge_prompt(busy, 1000);
+    fairness_arrive(&fairness, away);
+    assert_false(fairness_before(away, busy) || fairness_before(busy, away));
+    fairness_charge_prompt(away, 1);
+    assert_true(fairness_before(busy, away));
+    /* Also when everybody had left in between. */
+    fairness_depart(&fairness, away);
+    fairness_depart(&fairness, busy);
+    struct account *const late = tiny_account(3, &(struct account_options){.label = "late"});
+    fairness_arrive(&fairness, busy);
+    fairness_arrive(&fairness, late);
+    assert_false(fairness_before(late, busy));
+    fairness_depart(&fairness, late);
+    fairness_depart(&fairness, busy);
+    account_release(busy);
+    account_release(away);
+    account_release(late);
+}
+
+/* --- the engine ---------------------------------------------------------------------------------
+ */
+
+#define N_FLOOD  40u
+#define N_LIGHT  10u
+#define N_PLACES 4u
+
+static uint64_t served(const struct account *account)
+{
+    struct account_stats stats;
+    account_stats(account, &stats);
+    return stats.prompt_tokens * FAIRNESS_PROMPT_WEIGHT +
+           stats.completion_tokens * FAIRNESS_COMPLETION_WEIGHT;
+}
+
+/* Two accounts have requests waiting all the time, one four times as many: what both were served
+ * stays within the bound of fairness.h. */
+static void a_flood_gets_no_more_than_its_turn(void **state)
+{
+    (void)state;
+    struct tiny_engine tiny;
+    token_id prompts[N_FLOOD + N_LIGHT][32];
+    struct generation *generations[N_FLOOD + N_LIGHT];
+    const struct engine_options options = {.n_threads = 2};
+    const struct engine_model_options model_options = {.context_length = 64,
+                                                       .max_sequences = N_PLACES};
+    const struct account_options like = {.label = "tenant"};
+    tiny_engine_open(&tiny, &options, &model_options);
+    struct account *const flood = tiny_account(1, &like);
+    struct account *const light = tiny_account(2, &like);
+    for (uint32_t i = 0; i < N_FLOOD + N_LIGHT; i++) {
+        tiny_prompt(i, 32, prompts[i]);
+        const struct request request =
+            request_of(&tiny, i < N_FLOOD ? flood : light, prompts[i], 32);
+        generations[i] = tiny_submit(&tiny, &request);
+    }
+    const uint64_t bound = UINT64_C(2) * FAIRNESS_COMPLETION_WEIGHT * N_PLACES * (32 + TOKENS);
+    uint64_t greatest = 0;
+    bool backlogged = true;
+    for (uint32_t i = N_FLOOD; i < N_FLOOD + N_LIGHT; i++) {
+        struct tiny_answer answer;
+        tiny_read(generations[i], &answer);
+        assert_int_equal(answer.status, REALM_OK);
+        /* Only while the light one still has requests that wait. */
+        backlogged = backlogged && i + N_PLACES < N_FLOOD + N_LIGHT;
+        if (backlogged) {
+            const uint64_t a = served(flood);
+            const uint64_t b = served(light);
+            const uint64_t gap = a > b ? a - b : b - a;
+            greatest = gap > greatest ? gap : greatest;
+        }
+    }
+    struct account_stats stats;
+    account_stats(flood, &stats);
+    assert_true(stats.pending > 0); /* it had its turns, no more */
+    for (uint32_t i = 0; i < N_FLOOD; i++) {
+        struct tiny_answer answer;
+        tiny_read(generations[i], &answer);
+        assert_int_equal(answer.status, REALM_OK);
+    }
+    print_message(
+        "greatest gap %llu, bound %llu\n", (unsigned long long)greatest, (unsigned long long)bound);
+    assert_true(greatest <= bound);
+    tiny_engine_close(&tiny);
+    account_release(flood);
+    account_release(light);
+}
+
+/* All places are taken by long answers of one account: another one's request gets a place at once,
+ * and the answers stay what they are alone. */
+static void a_place_is_made_for_who_has_none(void **state)
+{
+    (void)state;
+    struct tiny_engine tiny;
+    token_id prompts[N_PLACES + 1][16];
+    struct generation *generations[N_PLACES + 1];
+    struct tiny_answer alone[N_PLACES + 1];
+    struct tiny_answer answer;
+    const struct engine_options options = {.n_threads = 2};
+    const struct engine_model_options model_options = {.context_length = 256,
+                                                       .max_sequences = N_PLACES};
+    const struct account_options like = {.label = "tenant"};
+    tiny_engine_open(&tiny, &options, &model_options);
+    struct account *const flood = tiny_account(1, &like);
+    struct account *const light = tiny_account(2, &like);
+    for (uint32_t round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i <= N_PLACES; i++) {
+            tiny_prompt(i, 16, prompts[i]);
+            struct request request =
+                request_of(&tiny, i < N_PLACES ? flood : light, prompts[i], 16);
+            request.max_tokens = i < N_PLACES ? 200 : 2;
+            if (round == 0) {
+                tiny_run(&tiny, &request, &alone[i]);
+                continue;
+            }
+            generations[i] = tiny_submit(&tiny, &request);
+            struct event event;
+            while (i < N_PLACES && !generation_next(generations[i], &event)) {
+                assert_true(generation_wait(generations[i], TINY_WAIT_MS)); /* it has started */
+            }
+        }
+    }
+    tiny_read(generations[N_PLACES], &answer);
+    assert_same_answer(&answer, &alone[N_PLACES]);
+    struct account_stats stats;
+    account_stats(flood, &stats);
+    assert_int_equal(stats.pending, N_PLACES); /* none of the long ones had ended */
+    assert_true(stats.preemptions > 0);
+    for (uint32_t i = 0; i < N_PLACES; i++) {
+        tiny_read(generations[i], &answer);
+        assert_same_answer(&answer, &alone[i]);
+    }
+    tiny_engine_close(&tiny);
+    account_release(flood);
+    account_release(light);
+}
+
+static void caps_hold_their_account_and_nobody_else(void **state)
+{
+    (void)state;
+    struct tiny_engine tiny;
+    token_id prompts[6][16];
+    struct generation *generations[6];
+    struct tiny_answer answer;
+    struct realm_error error;
+    const struct engine_options options = {.n_threads = 2};
+    const struct engine_model_options model_options = {.context_length = 256};
+    tiny_engine_open(&tiny, &options, &model_options);
+    struct account *const capped = tiny_account(
+        1, &(struct account_options){.label = "capped", .max_running = 2, .max_waiting = 3});
+    for (uint32_t i = 0; i < 5; i++) {
+        tiny_prompt(i, 16, prompts[i]);
+        const struct request request = request_of(&tiny, capped, prompts[i], 16);
+        generations[i] = tiny_submit(&tiny, &request);
+    }
+    tiny_prompt(5, 16, prompts[5]);
+    struct request sixth = request_of(&tiny, capped, prompts[5], 16);
+    assert_int_equal(engine_submit(tiny.engine, &sixth, &generations[5], &error),
+                     REALM_RESOURCE_EXHAUSTED);
+    sixth.account = NULL;
+    tiny_run(&tiny, &sixth, &answer);
+    assert_int_equal(answer.status, REALM_OK);
+    for (uint32_t i = 0; i < 5; i++) {
+        tiny_read(generations[i], &answer);
+        assert_int_equal(answer.status, REALM_OK);
+    }
+    struct account_stats stats;
+    account_stats(capped, &stats);
+    assert_int_equal(stats.rejected, 1);
+    assert_int_equal(stats.pending, 0);
+    tiny_engine_close(&tiny);
+    account_release(capped);
+}
+
+/* 4 pages are 64 tokens: a request that grows beyond ends alone, two that fit in turns both end
+ * well, and a longer prompt is refused with the numbers. */
+static void a_cap_of_pages_ends_only_what_passes_it_alone(void **state)
+{
+    (void)state;
+    struct tiny_engine tiny;
+    token_id prompt[80];
+    struct tiny_answer answer;
+    struct realm_error error;
+    struct generation *generations[2];
+    const struct engine_options options = {.n_threads = 2};
+    const struct engine_model_options model_options = {.context_length = 256};
+    tiny_prompt(1, 80, prompt);
+    tiny_engine_open(&tiny, &options, &model_options);
+    struct account *const capped =
+        tiny_account(1, &(struct account_options){.label = "capped", .max_pages = 4});
+    struct request request = request_of(&tiny, capped, prompt, 40);
+    request.max_tokens = 100;
+    tiny_run(&tiny, &request, &answer);
+    assert_int_equal(answer.status, REALM_RESOURCE_EXHAUSTED);
+    assert_int_equal(answer.finish, REALM_FINISH_ERROR);
+    assert_non_null(strstr(answer.message, "4 KV pages"));
+    assert_true(answer.n_tokens >= 20);
+    for (uint32_t i = 0; i < 2; i++) {
+        request = request_of(&tiny, capped, prompt + i, 40);
+        generations[i] = tiny_submit(&tiny, &request);
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        tiny_read(generations[i], &answer);
+        assert_int_equal(answer.status, REALM_OK);
+        assert_int_equal(answer.n_tokens, TOKENS);
+    }
+    request = request_of(&tiny, capped, prompt, 80);
+    assert_int_equal(engine_submit(tiny.engine, &request, &generations[0], &error),
+                     REALM_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.message, "80 tokens"));
+    tiny_engine_close(&tiny);
+    account_release(capped);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_least_served_goes_first),
+        cmocka_unit_test(nobody_saves_up_by_staying_away),
+        cmocka_unit_test(a_flood_gets_no_more_than_its_turn),
+        cmocka_unit_test(a_place_is_made_for_who_has_none),
+        cmocka_unit_test(caps_hold_their_account_and_nobody_else),
+        cmocka_unit_test(a_cap_of_pages_ends_only_what_passes_it_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
