@@ -3,8 +3,8 @@
 
     tools/tidy.py               every file of src/, tests/support/ and tests/kernels/
     tools/tidy.py FILE...       these
-    tools/tidy.py --changed     those of the files above that differ from origin/main, or from HEAD
-                                without one
+    tools/tidy.py --changed     those of the files above that differ from where this branch left
+                                origin/main, or main
 
 A file is known to be clean by a hash over its compile command, every header it reads, the checks and
 the version of clang-tidy; the hashes lie in the cache folder.  Every file is looked at before the
@@ -72,7 +72,7 @@ def changed_files():
     def git(*arguments):
         return subprocess.run(["git", *arguments], capture_output=True, text=True).stdout.split()
 
-    base = git("merge-base", "HEAD", "origin/main") or ["HEAD"]
+    base = git("merge-base", "HEAD", "origin/main") or git("merge-base", "HEAD", "main") or ["HEAD"]
     return git("diff", "--name-only", "--diff-filter=d", base[0], "--", *FOLDERS)
 
 
