@@ -176,6 +176,7 @@ realm_status engine_model_open(struct backend *backend,
     if (model == NULL) {
         return realm_error_out_of_memory(error, sizeof *model, "model");
     }
+    mutex_init(&model->constraint_mutex);
     model->max_rows = options->max_rows > 0 ? options->max_rows : DEFAULT_MAX_ROWS;
     model->max_sequences =
         options->max_sequences > 0 ? options->max_sequences : DEFAULT_MAX_SEQUENCES;
@@ -210,6 +211,8 @@ void engine_model_close(struct engine_model *model)
     prefix_index_destroy(model->prefixes);
     page_pool_destroy(model->pool);
     chat_template_destroy(model->chat_template);
+    constraint_vocabulary_destroy(model->constraint_vocabulary);
+    mutex_deinit(&model->constraint_mutex);
     tokenizer_destroy(model->tokenizer);
     model_close(model->model);
     alloc_free(model->picked);

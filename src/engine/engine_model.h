@@ -12,6 +12,7 @@
 #include "kv/page_pool.h"
 #include "kv/prefix_index.h"
 #include "model/model.h"
+#include "sample/constraint.h"
 #include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
@@ -28,6 +29,8 @@ struct engine_model {
     struct chat_template *chat_template; /* NULL: chat_error says why */
     struct realm_error chat_error;
     int64_t loaded_at_s;
+    struct mutex constraint_mutex;                       /* the making of constraint_vocabulary */
+    struct constraint_vocabulary *constraint_vocabulary; /* NULL before the first constraint */
     uint64_t id; /* of this load, at random: page digests begin with it */
     uint64_t itl_target_ns;
     /* Engine thread: */

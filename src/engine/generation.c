@@ -1,6 +1,7 @@
 #include "engine/generation.h"
 
 #include "base/alloc.h"
+#include "engine/constraints.h"
 #include "engine/dry_breakers.h"
 #include "engine/engine.h"
 #include "engine/engine_model.h"
@@ -84,6 +85,19 @@ static realm_status create_choices(struct generation *generation,
                            error);
 }
 
+/* Every choice begins with the same rule and goes its own way. */
+static realm_status constrain(struct generation *generation,
+                              const struct constraint_rule *rule,
+                              struct realm_error *error)
+{
+    struct constraint **const first = &generation->sequences[0]->constraint;
+    REALM_TRY(constraints_start(generation->model, rule, first, error));
+    for (uint32_t i = 1; *first != NULL && i < generation->n_choices; i++) {
+        REALM_TRY(constraint_fork(*first, &generation->sequences[i]->constraint, error));
+    }
+    return REALM_OK;
+}
+
 /* The breakers' texts become tokens once for all choices. */
 static realm_status create_sequences(struct generation *generation,
                                      const struct request *request,
@@ -138,6 +152,9 @@ realm_status generation_create(const struct request *request,
     realm_status status = copy_stop_tokens(generation, request, error);
     if (status == REALM_OK) {
         status = create_sequences(generation, request, max_tokens, chains, pool, error);
+    }
+    if (status == REALM_OK) {
+        status = constrain(generation, &request->constraint, error);
     }
     if (status != REALM_OK) {
         generation_free(generation);

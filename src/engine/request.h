@@ -3,6 +3,7 @@
 #define REALM_ENGINE_REQUEST_H
 
 #include "base/bytes.h"
+#include "sample/constraint.h"
 #include "sample/sampler.h"
 
 #define REQUEST_MAX_CHOICES 128u
@@ -29,7 +30,8 @@ struct request {
     struct sampler_options sampling;  /* without DRY's breakers */
     const struct bytes *dry_breakers; /* texts that end a repetition; NULL: the usual four */
     uint32_t n_dry_breakers;
-    uint64_t deadline_ns; /* clock_monotonic_ns; 0: none */
+    struct constraint_rule constraint; /* that every choice must satisfy; zero: none */
+    uint64_t deadline_ns;              /* clock_monotonic_ns; 0: none */
     /* Called on the engine thread when events are there to read and none were before; must only
      * wake somebody. May be NULL: then generation_wait serves. */
     void (*wake)(void *context);

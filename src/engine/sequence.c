@@ -113,6 +113,7 @@ void sequence_destroy(struct sequence *sequence)
     page_table_destroy(sequence->pages);
     sampler_destroy(sequence->sampler);
     text_stream_destroy(sequence->text);
+    constraint_destroy(sequence->constraint);
     alloc_free(sequence->digests);
     alloc_free(sequence->other_digests);
     alloc_free(sequence->tokens);

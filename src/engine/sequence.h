@@ -21,6 +21,7 @@
 #include "engine/event.h"
 #include "kv/page_table.h"
 #include "kv/prefix_index.h"
+#include "sample/constraint.h"
 #include "sample/sampler.h"
 #include "tokenizer/text_stream.h"
 
@@ -61,6 +62,7 @@ struct sequence {
     struct prefix_digest *other_digests; /* of the prompt's full pages; NULL: none */
     struct sampler *sampler;
     struct text_stream *text;
+    struct constraint *constraint; /* NULL: none */
     /* Of the current step: */
     uint32_t step_rows;    /* rows it has in the batch; 0: not in it */
     uint32_t logits_index; /* of its last row, when step_wants_logits */

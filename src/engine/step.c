@@ -54,6 +54,12 @@ static void
 accept_token(struct step *step, struct sequence *sequence, const struct sampler_choice *choice)
 {
     struct generation *const generation = sequence->generation;
+    struct realm_error error;
+    if (sequence->constraint != NULL &&
+        constraint_accept(sequence->constraint, choice->token, &error) != REALM_OK) {
+        fail_sequence(step, sequence, &error);
+        return;
+    }
     stats_add(&step->stats->completion_tokens, 1);
     stats_add(&generation->account->completion_tokens, 1);
     fairness_charge_completion(generation->account, 1);
@@ -68,6 +74,9 @@ accept_token(struct step *step, struct sequence *sequence, const struct sampler_
     emit_token(&step->touched, sequence, choice, text);
     if (stopped) {
         finish_sequence(step, sequence, REALM_FINISH_STOP, TOKEN_NONE, no_text);
+    } else if (sequence->constraint != NULL && constraint_is_complete(sequence->constraint)) {
+        finish_sequence(
+            step, sequence, REALM_FINISH_STOP, TOKEN_NONE, text_stream_finish(sequence->text));
     } else if (sequence->n_tokens == sequence->max_tokens) {
         finish_sequence(
             step, sequence, REALM_FINISH_LENGTH, TOKEN_NONE, text_stream_finish(sequence->text));
@@ -78,13 +87,15 @@ static void sample(struct step *step, struct sequence *sequence, float *logits)
 {
     const struct generation *const generation = sequence->generation;
     const bool early = sequence_n_completion(sequence) < generation->min_tokens;
-    const struct sampler_limits limits = {
+    struct sampler_limits limits = {
         .banned = generation->banned,
         .n_banned = early ? generation->n_banned : 0,
     };
     struct sampler_choice choice;
     struct realm_error error;
-    if (sampler_next(sequence->sampler, logits, &limits, &choice, &error) != REALM_OK) {
+    if ((sequence->constraint != NULL &&
+         constraint_mask(sequence->constraint, &limits.mask, &error) != REALM_OK) ||
+        sampler_next(sequence->sampler, logits, &limits, &choice, &error) != REALM_OK) {
         fail_sequence(step, sequence, &error);
         return;
     }

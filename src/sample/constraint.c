@@ -297,8 +297,8 @@ constraint_mask(struct constraint *constraint, const uint32_t **mask, struct rea
     }
     if (*mask == NULL) {
         return fail(constraint,
-                    REALM_RESOURCE_EXHAUSTED,
-                    "the constraint cannot be followed any further",
+                    REALM_INVALID_ARGUMENT,
+                    "the constraint is too ambiguous to be followed any further",
                     error);
     }
     return REALM_OK;

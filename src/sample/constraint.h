@@ -63,7 +63,7 @@ REALM_MUST_CHECK realm_status constraint_fork(const struct constraint *constrain
 void constraint_destroy(struct constraint *constraint);
 
 /* What may come next, as sampler_limits.mask wants it; end tokens where the completion may end.
- * Valid until the next call for this constraint.  About 50 us.  RESOURCE_EXHAUSTED: the grammar is
+ * Valid until the next call for this constraint.  About 50 us.  INVALID_ARGUMENT: the grammar is
  * too ambiguous to follow; the constraint is of no use any more. */
 REALM_MUST_CHECK realm_status constraint_mask(struct constraint *constraint,
                                               const uint32_t **mask,
