@@ -24,6 +24,9 @@ struct serve {
     uint32_t n_threads;
     uint32_t context_length;
     uint64_t kv_memory_bytes;
+    uint32_t itl_target_ms;
+    uint32_t max_waiting;
+    bool no_prefix_cache;
     const char *data;
     const char *key;
     const char *cpu_level;
@@ -197,6 +200,9 @@ static realm_status serve_models(const struct serve *serve, struct realm_error *
     const struct engine_options engine_options = {
         .n_threads = serve->n_threads,
         .cpu_level = serve->cpu_level,
+        .max_waiting = serve->max_waiting,
+        .itl_target_ms = serve->itl_target_ms,
+        .no_prefix_cache = serve->no_prefix_cache,
     };
     struct engine *engine;
     log_configure((enum log_level)serve->log_level, (enum log_format)serve->log_format);
@@ -250,6 +256,30 @@ realm_status cmd_serve(int argc, char **argv, struct realm_error *error)
          &serve.kv_memory_bytes,
          "SIZE",
          "KV cache of each model, such as 512M (16,384 tokens)",
+         0,
+         0},
+        {"itl-target-ms",
+         0,
+         ARG_U32,
+         &serve.itl_target_ms,
+         "MS",
+         "most between two tokens that new prompts may cost (100)",
+         1,
+         60000},
+        {"max-waiting",
+         0,
+         ARG_U32,
+         &serve.max_waiting,
+         "N",
+         "requests running and waiting, more get a 429 (1024)",
+         1,
+         1 << 20},
+        {"no-prefix-cache",
+         0,
+         ARG_FLAG,
+         &serve.no_prefix_cache,
+         NULL,
+         "compute every prompt anew",
          0,
          0},
         {"data",

@@ -43,10 +43,12 @@ static void write_head(const struct completion *completion, const char *object, 
 static void write_usage(const struct completion *completion, struct strbuf *out)
 {
     strbuf_append_format(out,
-                         "{\"prompt_tokens\":%u,\"completion_tokens\":%u,\"total_tokens\":%u}",
+                         "{\"prompt_tokens\":%u,\"completion_tokens\":%u,\"total_tokens\":%u,"
+                         "\"prompt_tokens_details\":{\"cached_tokens\":%u}}",
                          completion->n_prompt_tokens,
                          completion->n_completion_tokens,
-                         completion->n_prompt_tokens + completion->n_completion_tokens);
+                         completion->n_prompt_tokens + completion->n_completion_tokens,
+                         completion->n_cached_tokens);
 }
 
 static const char *finish_name(realm_finish finish)

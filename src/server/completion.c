@@ -264,6 +264,7 @@ static void take_event(struct completion *completion,
         completion->prompts[i_prompt].done = true;
         completion->n_done++;
         completion->n_prompt_tokens += event->n_prompt_tokens;
+        completion->n_cached_tokens += event->n_cached_tokens;
         completion->n_completion_tokens += event->n_completion_tokens;
         return;
     }

@@ -52,6 +52,7 @@ struct completion {
     uint32_t n_choices;                /* of one prompt */
     uint32_t n_done;                   /* prompts */
     uint32_t n_prompt_tokens;
+    uint32_t n_cached_tokens; /* of them, found in the prefix cache */
     uint32_t n_completion_tokens;
     struct problem problem; /* of a generation that failed */
     bool failed;

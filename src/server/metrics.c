@@ -24,6 +24,10 @@ void answer_metrics(struct exchange *exchange)
         {"realm_steps_total", "counter", "Steps run.", (double)stats.steps},
         {"realm_step_seconds_total", "counter", "Time in steps.", (double)stats.step_ns / 1e9},
         {"realm_prompt_tokens_total", "counter", "Prompt tokens.", (double)stats.prompt_tokens},
+        {"realm_prompt_tokens_cached_total",
+         "counter",
+         "Prompt tokens found in the prefix cache.",
+         (double)stats.cached_tokens},
         {"realm_generation_tokens_total",
          "counter",
          "Completion tokens.",
@@ -44,6 +48,10 @@ void answer_metrics(struct exchange *exchange)
         {"realm_sequences_running", "gauge", "Sequences that hold pages.", stats.running},
         {"realm_sequences_waiting", "gauge", "Sequences that wait for pages.", stats.waiting},
         {"realm_kv_pages_used", "gauge", "KV pages in use.", stats.pages_used},
+        {"realm_kv_pages_cached",
+         "gauge",
+         "KV pages in nobody's use whose content can be found.",
+         stats.pages_cached},
         {"realm_kv_pages", "gauge", "KV pages there are.", stats.pages_total},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+"""Puts the loads of many clients on Realm and, for comparison, on llama.cpp's server.
+
+Each program serves the same model with the same threads and memory, one after the other; each load runs on a
+fresh server, and a table of generated tokens a second and times to the first token is printed as Markdown.
+
+  distinct   16 clients, prompts of 100 tokens, answers of 48
+  shared     16 clients whose prompts share their first 300 tokens, answers of 48
+  crowd      64 clients on the memory of 16, otherwise as distinct (Realm only)
+  cancels    requests that their clients leave at random moments; then pages and descriptors are counted (Realm only)
+
+  bench/server/load.py --rounds 3
+  bench/server/load.py --loads distinct --clients 4 --requests 1 --no-peer
+"""
+
+import argparse
+import http.client
+import json
+import os
+import pathlib
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "peer"))
+import llama_cpp  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+KEY = "a-key-of-the-benchmark"
+N_VOCABULARY = 49152  # SmolLM2's
+
+
+class Server:
+    """A running server; ends with close."""
+
+    def __init__(self, command, ready, log, environment=None):
+        self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **(environment or {})})
+        self.port = None
+        deadline = time.monotonic() + 120
+        while self.port is None or not self.answers("/health"):
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                self.process.kill()
+                raise SystemExit(f"{command[0]} did not start")
+            self.port = self.port or ready()
+            time.sleep(0.05)
+
+    def answers(self, path):
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+
+    def metrics(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection.request("GET", "/metrics", headers={"authorization": f"Bearer {KEY}"})
+        lines = connection.getresponse().read().decode().splitlines()
+        return {line.split()[0]: float(line.split()[1]) for line in lines if line and line[0] != "#"}
+
+    def n_descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(60)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def start_realm(options, log, folder):
+    port_file = pathlib.Path(folder) / "port"
+    command = [options.realm, "serve", "--model", f"bench={options.model}", "--port", "0", "--port-file", port_file,
+               "--threads", str(options.threads), "--ctx", "1024", "--data", folder]
+    return Server([str(c) for c in command],
+                  lambda: int(port_file.read_text()) if port_file.exists() and port_file.read_text() else None,
+                  log, {"REALM_API_KEY": KEY})
+
+
+def start_peer(options, log, folder):
+    port = free_port()
+    command = [options.peer / "llama-server", "-m", options.model, "-t", options.threads, "-np", 16, "-c", 16384,
+               "--port", port, "--no-webui"]
+    return Server([str(c) for c in command], lambda: port, log)
+
+
+def complete(port, prompt, n_tokens, leave_after=None, key=KEY):
+    """Streams one completion: time to the first token, time to the end, chunks."""
+    body = json.dumps({"model": "bench", "prompt": prompt, "max_tokens": n_tokens, "stream": True, "temperature": 0,
+                       "ignore_eos": True})
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+    begin = time.monotonic()
+    connection.request("POST", "/v1/completions", body,
+                       {"content-type": "application/json", "authorization": f"Bearer {key}"})
+    answer = connection.getresponse()
+    if answer.status != 200:
+        text = answer.read()
+        connection.close()
+        raise RuntimeError(f"{answer.status}: {text[:200]}")
+    first, n = None, 0
+    for line in answer:
+        if line.startswith(b"data: {"):
+            first = first or time.monotonic() - begin
+            n += 1
+            if leave_after is not None and n >= leave_after:
+                answer.close()
+                break
+        elif line.startswith(b"data: [DONE]"):
+            break
+    connection.close()
+    return first, time.monotonic() - begin, n
+
+
+def prompt_of(seed, n_tokens):
+    source = random.Random(seed)
+    return [source.randrange(1000, N_VOCABULARY) for _ in range(n_tokens)]
+
+
+def run_clients(port, prompts, n_tokens):
+    """One thread a client, each with a list of prompts; all answers, and the wall time."""
+    answers, errors, lock = [], [], threading.Lock()
+
+    def client(own):
+        for prompt in own:
+            try:
+                answer = complete(port, prompt, n_tokens)
+            except (OSError, RuntimeError, http.client.HTTPException) as error:
+                with lock:
+                    errors.append(str(error))
+                continue
+            with lock:
+                answers.append(answer)
+
+    threads = [threading.Thread(target=client, args=(own,)) for own in prompts]
+    begin = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers, errors, time.monotonic() - begin
+
+
+def summary(answers, errors, wall, n_tokens):
+    first = sorted(a[0] for a in answers if a[0] is not None)
+    return {"tok/s": len(answers) * n_tokens / wall, "TTFT p50": statistics.median(first) if first else float("nan"),
+            "TTFT p99": first[min(len(first) - 1, int(len(first) * 0.99))] if first else float("nan"),
+            "errors": len(errors)}
+
+
+def distinct(options, server, n_clients):
+    prompts = [[prompt_of(c * 1000 + r, 100) for r in range(options.requests)] for c in range(n_clients)]
+    return summary(*run_clients(server.port, prompts, options.tokens), options.tokens)
+
+
+def shared(options, server, n_clients):
+    common = prompt_of(1, 300)
+    prompts = [[common + prompt_of(7 + c * 1000 + r, 20) for r in range(options.requests)] for c in range(n_clients)]
+    return summary(*run_clients(server.port, prompts, options.tokens), options.tokens)
+
+
+def cancels(options, server):
+    """Most requests are left in the middle; afterwards nothing may be held."""
+    before = server.n_descriptors()
+    source, lock = random.Random(5), threading.Lock()
+    left = [options.cancels]
+
+    def client(number):
+        while True:
+            with lock:
+                if left[0] == 0:
+                    return
+                left[0] -= 1
+                length, after = source.randrange(1, 60), source.randrange(1, 6)
+            complete(server.port, prompt_of(number + left[0], length), 40, leave_after=after)
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        now = server.metrics()
+        if now["realm_kv_pages_used"] == 0 and server.n_descriptors() <= before + 1:
+            break
+        time.sleep(0.1)
+    return {"cancelled": now["realm_requests_cancelled_total"], "pages in use": now["realm_kv_pages_used"],
+            "descriptors more": server.n_descriptors() - before - 1}
+
+
+def measure(options, start, load):
+    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "wb") as log:
+        server = start(options, log, folder)
+        try:
+            complete(server.port, prompt_of(99, 50), 4)  # warm
+            return load(server)
+        finally:
+            server.close()
+
+
+def medians(rows):
+    return {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+
+
+def show(name, program, row):
+    print(f"| {name} | {program} | " + " | ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}"
+                                                   for k, v in row.items()) + " |", flush=True)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--realm", type=pathlib.Path, default=ROOT / "build/release/realm")
+    parser.add_argument("--peer", type=pathlib.Path, help="folder with llama-server, instead of building it")
+    parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--model", type=pathlib.Path)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--loads", default="distinct,shared,crowd,cancels")
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--requests", type=int, default=2, help="of each client, one after the other")
+    parser.add_argument("--tokens", type=int, default=48)
+    parser.add_argument("--cancels", type=int, default=10000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    if options.model is None:
+        options.model = subprocess.run([ROOT / "tools/fetch_model.sh", "smollm2"], check=True, text=True,
+                                       stdout=subprocess.PIPE).stdout.split()[-1]
+    if not options.no_peer and options.peer is None:
+        options.peer = llama_cpp.build()
+    return options
+
+
+def main():
+    options = parse_arguments()
+    loads = {"distinct": lambda s: distinct(options, s, options.clients),
+             "shared": lambda s: shared(options, s, options.clients),
+             "crowd": lambda s: distinct(options, s, 4 * options.clients),
+             "cancels": lambda s: cancels(options, s)}
+    programs = {"Realm": start_realm} | ({} if options.no_peer else {"llama.cpp": start_peer})
+    for name in options.loads.split(","):
+        rows = {}
+        for _ in range(1 if name == "cancels" else options.rounds):
+            for program, start in programs.items():
+                if program == "Realm" or name in ("distinct", "shared"):
+                    rows.setdefault(program, []).append(measure(options, start, loads[name]))
+        for program, samples in rows.items():
+            show(name, program, medians(samples))
+        if len(rows) == 2:
+            ours, theirs = medians(rows["Realm"]), medians(rows["llama.cpp"])
+            show(name, "ratio", {k: ours[k] / theirs[k] for k in ("tok/s", "TTFT p50")})
+
+
+if __name__ == "__main__":
+    main()
