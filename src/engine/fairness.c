@@ -25,7 +25,11 @@ void fairness_arrive(struct fairness *fairness, struct account *account)
 
 void fairness_depart(struct fairness *fairness, struct account *account)
 {
-    if (!REALM_INVARIANT(account->n_active > 0) || --account->n_active > 0) {
+    if (!REALM_INVARIANT(account->n_active > 0)) {
+        return;
+    }
+    account->n_active--;
+    if (account->n_active > 0) {
         return;
     }
     struct account **link = &fairness->active;

@@ -66,17 +66,9 @@ static realm_status create_choices(struct generation *generation,
     }
     generation->n_choices = n_choices;
     generation->n_live = n_choices;
-    const struct tokenizer *const tokenizer = engine_model_tokenizer(request->model);
     for (uint32_t i = 0; i < n_choices; i++) {
-        REALM_TRY(sequence_create(generation,
-                                  request,
-                                  i,
-                                  max_tokens,
-                                  chains,
-                                  tokenizer,
-                                  pool,
-                                  &generation->sequences[i],
-                                  error));
+        REALM_TRY(sequence_create(
+            generation, request, i, max_tokens, chains, pool, &generation->sequences[i], error));
     }
     return event_ring_init(&generation->ring,
                            text_stream_max_bytes(generation->sequences[0]->text),

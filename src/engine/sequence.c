@@ -1,6 +1,7 @@
 #include "engine/sequence.h"
 
 #include "base/alloc.h"
+#include "engine/engine.h"
 #include "engine/request.h"
 
 void sequence_extend_digests(struct sequence *sequence, uint32_t n_pages)
@@ -53,7 +54,6 @@ realm_status sequence_create(struct generation *generation,
                              uint32_t choice,
                              uint32_t max_tokens,
                              const struct prefix_chains *chains,
-                             const struct tokenizer *tokenizer,
                              struct page_pool *pool,
                              struct sequence **out,
                              struct realm_error *error)
@@ -63,6 +63,7 @@ realm_status sequence_create(struct generation *generation,
     if (sequence == NULL) {
         return realm_error_out_of_memory(error, sizeof *sequence, "sequence");
     }
+    const struct tokenizer *const tokenizer = engine_model_tokenizer(request->model);
     realm_status status = REALM_OK;
     sequence->generation = generation;
     sequence->choice = choice;

@@ -77,7 +77,6 @@ REALM_MUST_CHECK realm_status sequence_create(struct generation *generation,
                                               uint32_t choice,
                                               uint32_t max_tokens,
                                               const struct prefix_chains *chains,
-                                              const struct tokenizer *tokenizer,
                                               struct page_pool *pool,
                                               struct sequence **out,
                                               struct realm_error *error);

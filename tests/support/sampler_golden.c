@@ -36,7 +36,11 @@ struct sampler_golden *sampler_golden_open(void)
     (void)snprintf(
         path, sizeof path, "%s/golden/sample/sample.txt", folder != NULL ? folder : "tests");
     struct sampler_golden *golden = calloc(1, sizeof *golden);
-    if (golden == NULL || (golden->file = fopen(path, "r")) == NULL) {
+    if (golden == NULL) {
+        give_up(path);
+    }
+    golden->file = fopen(path, "r");
+    if (golden->file == NULL) {
         give_up(path);
     }
     return golden;
