@@ -31,6 +31,7 @@ struct serve {
     const char *key;
     const char *cpu_level;
     uint32_t drain_s;
+    uint32_t client_timeout_s;
     uint32_t log_format;
     uint32_t log_level;
 };
@@ -169,6 +170,7 @@ static realm_status run_server(const struct serve *serve,
         .port_file = serve->port_file,
         .extra_key = serve->key,
         .drain_timeout_s = serve->drain_s,
+        .client_timeout_s = serve->client_timeout_s,
     };
     struct server *server;
     /* Bound first: a taken port is told before the models are read. */
@@ -296,6 +298,14 @@ realm_status cmd_serve(int argc, char **argv, struct realm_error *error)
          &serve.drain_s,
          "S",
          "seconds running answers get at the end (30)",
+         1,
+         86400},
+        {"client-timeout",
+         0,
+         ARG_U32,
+         &serve.client_timeout_s,
+         "S",
+         "seconds a client may be silent while it sends or takes (30)",
          1,
          86400},
         {"cpu",

@@ -1,5 +1,6 @@
 #include "server/conn.h"
 
+#include "base/clock.h"
 #include "server/route.h"
 
 #include <libwebsockets.h>
@@ -9,6 +10,9 @@
 #define WRITE_BYTES       ((size_t)16384)
 #define MAX_DISCARD_BYTES ((uint64_t)1 << 30)
 #define MAX_KEY_BYTES     256u
+#define MAX_LENGTH_DIGITS 15
+/* A body may come as slowly as this on average. */
+#define SLOWEST_BYTES_PER_S 65536u
 
 /* What libwebsockets keeps with a connection. */
 struct conn {
@@ -20,14 +24,16 @@ static struct server *server_of(struct lws *wsi)
     return lws_context_user(lws_get_context(wsi));
 }
 
+/* The client has so long to send or to take something. */
 static void await_client(const struct exchange *exchange)
 {
     lws_set_timeout(
         exchange->wsi, PENDING_TIMEOUT_HTTP_CONTENT, (int)exchange->server->client_timeout_s);
 }
 
-static void await_engine(const struct exchange *exchange)
+static void await_engine(struct exchange *exchange)
 {
+    exchange->writing = false;
     lws_set_timeout(exchange->wsi, NO_PENDING_TIMEOUT, 0);
 }
 
@@ -76,17 +82,54 @@ static bool authenticate(struct exchange *exchange)
     return true;
 }
 
-static uint64_t declared_length(struct lws *wsi)
+/* What the head says of the body. */
+struct body_head {
+    bool chunked;
+    bool given; /* there is a Content-Length */
+    bool valid; /* and it is one number */
+    uint64_t length;
+};
+
+static struct body_head read_body_head(struct lws *wsi)
 {
     char text[24];
-    uint64_t length = 0;
-    if (lws_hdr_copy(wsi, text, sizeof text, WSI_TOKEN_HTTP_CONTENT_LENGTH) <= 0) {
-        return 0;
+    struct body_head head = {
+        .chunked = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0,
+        .given = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0,
+    };
+    const int n = lws_hdr_copy(wsi, text, sizeof text, WSI_TOKEN_HTTP_CONTENT_LENGTH);
+    head.valid = n > 0 && n <= MAX_LENGTH_DIGITS;
+    for (int i = 0; i < n && head.valid; i++) {
+        head.valid = text[i] >= '0' && text[i] <= '9';
+        head.length = head.length * 10 + (uint64_t)(text[i] - '0');
     }
-    for (size_t i = 0; text[i] >= '0' && text[i] <= '9'; i++) {
-        length = length * 10 + (uint64_t)(text[i] - '0');
+    return head;
+}
+
+/* Where a request ends must be known before anything else about it counts: a body that is taken for
+ * the next request would be somebody else's words.  The connection closes behind such an answer. */
+static bool check_framing(struct exchange *exchange, const struct body_head *head, int method)
+{
+    const bool bodied =
+        method == LWSHUMETH_POST || method == LWSHUMETH_PUT || method == LWSHUMETH_PATCH;
+    exchange->last_of_connection = true;
+    if (head->chunked || (bodied && !head->given)) {
+        exchange->problem.http_status = 411;
+        exchange_fail(exchange,
+                      REALM_UNSUPPORTED,
+                      "length_required",
+                      "bodies need a Content-Length; chunked bodies are not read");
+        return false;
     }
-    return length;
+    if (head->given && !head->valid) {
+        exchange_fail(exchange,
+                      REALM_INVALID_ARGUMENT,
+                      "invalid_length",
+                      "the header Content-Length must be one whole number");
+        return false;
+    }
+    exchange->last_of_connection = false;
+    return true;
 }
 
 static void refuse_length(struct exchange *exchange, uint64_t length)
@@ -103,7 +146,8 @@ static void refuse_length(struct exchange *exchange, uint64_t length)
 /* Looks at the head of a request: route, key, length.  Leaves an answer when something is wrong. */
 static void check_head(struct exchange *exchange, int method, uint64_t length)
 {
-    const enum route_method route_method = method == LWSHUMETH_GET    ? ROUTE_GET
+    const bool get = method == LWSHUMETH_GET || method == LWSHUMETH_HEAD;
+    const enum route_method route_method = get                        ? ROUTE_GET
                                            : method == LWSHUMETH_POST ? ROUTE_POST
                                                                       : ROUTE_OTHER;
     exchange->route = route_find(exchange, route_method);
@@ -112,20 +156,36 @@ static void check_head(struct exchange *exchange, int method, uint64_t length)
     }
     if (atomic_load(&exchange->server->stopping) && exchange->route->needs_key) {
         exchange_fail(exchange, REALM_UNAVAILABLE, NULL, "the server is shutting down");
-    } else if (lws_hdr_total_length(exchange->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0) {
-        exchange->problem.http_status = 411;
-        exchange_fail(exchange,
-                      REALM_UNSUPPORTED,
-                      "length_required",
-                      "bodies need a Content-Length; chunked bodies are not read");
     } else if (length > exchange->server->max_body_bytes) {
         refuse_length(exchange, length);
     }
 }
 
-/* The whole request is here: answer, or hand over. */
-static void finish_request(struct exchange *exchange)
+static int end_exchange(struct lws *wsi, struct conn *conn)
 {
+    struct exchange *const exchange = conn->exchange;
+    struct server *const server = exchange->server;
+    const bool last = exchange->last_of_connection;
+    server->answers[exchange->http_status / 100 % 6]++;
+    exchange_log(exchange);
+    conn->exchange = NULL;
+    exchange_destroy(exchange);
+    return last || lws_http_transaction_completed(wsi) != 0 ? -1 : 0;
+}
+
+/* The whole request is here: answer, or hand over. */
+static int finish_request(struct conn *conn)
+{
+    struct exchange *const exchange = conn->exchange;
+    if (exchange->received) {
+        /* The library comes again when something follows a body before the answer, and would come
+         * for ever: requests can be pipelined behind GET only. */
+        return -1;
+    }
+    exchange->received = true;
+    if (exchange->answered) {
+        return end_exchange(exchange->wsi, conn);
+    }
     if (exchange->complete) {
         lws_callback_on_writable(exchange->wsi);
     } else if (exchange->route->answer != NULL) {
@@ -138,6 +198,15 @@ static void finish_request(struct exchange *exchange)
             exchange, REALM_UNAVAILABLE, NULL, "too many requests are waiting; try again later");
         lws_callback_on_writable(exchange->wsi);
     }
+    return 0;
+}
+
+/* A body has the time that a slow line needs; what is not wanted has only the client's. */
+static uint64_t body_deadline(const struct exchange *exchange, uint64_t length)
+{
+    const uint64_t line_s = exchange->complete ? 0 : length / SLOWEST_BYTES_PER_S;
+    return exchange->begin_ns +
+           (exchange->server->client_timeout_s + line_s) * (uint64_t)1000000000;
 }
 
 static int on_head(struct lws *wsi, struct conn *conn)
@@ -145,31 +214,36 @@ static int on_head(struct lws *wsi, struct conn *conn)
     char *uri;
     int n_uri;
     const int method = lws_http_get_uri_and_method(wsi, &uri, &n_uri);
-    struct exchange *const exchange = exchange_create(server_of(wsi), wsi);
-    if (exchange == NULL || method < 0) {
-        if (exchange != NULL) {
-            exchange_destroy(exchange);
-        }
+    struct exchange *const exchange = method < 0 ? NULL : exchange_create(server_of(wsi), wsi);
+    if (exchange == NULL) {
         return -1;
     }
     conn->exchange = exchange;
     (void)snprintf(exchange->path, sizeof exchange->path, "%.*s", n_uri, uri);
-    const uint64_t length = declared_length(wsi);
-    check_head(exchange, method, length);
-    if (length > MAX_DISCARD_BYTES) {
-        return -1; /* not even worth reading to its end */
+    exchange->head_only = method == LWSHUMETH_HEAD;
+    const struct body_head head = read_body_head(wsi);
+    if (check_framing(exchange, &head, method)) {
+        check_head(exchange, method, head.length);
     }
+    exchange->body_deadline_ns = body_deadline(exchange, head.length);
     await_client(exchange);
-    if (length == 0) {
-        finish_request(exchange);
+    if (exchange->complete) {
+        lws_callback_on_writable(wsi); /* the answer need not wait for the body */
     }
-    return 0;
+    if (exchange->last_of_connection) {
+        return 0;
+    }
+    /* The library says when a body is complete, also that of a POST whose length is 0. */
+    const bool body_follows = head.length > 0 || (head.given && method == LWSHUMETH_POST);
+    return body_follows ? 0 : finish_request(conn);
 }
 
 static int on_body(struct exchange *exchange, const char *data, size_t n_bytes)
 {
     exchange->n_body_bytes += n_bytes;
-    await_client(exchange);
+    if (exchange->received || clock_monotonic_ns() > exchange->body_deadline_ns) {
+        return -1;
+    }
     /* A refused request is read to its end, so that the client gets to read the answer. */
     if (!exchange->complete && !strbuf_append(&exchange->body, data, n_bytes)) {
         exchange_fail(exchange, REALM_OUT_OF_MEMORY, NULL, "no memory for the body");
@@ -204,6 +278,9 @@ static int write_head(struct exchange *exchange)
     if (exchange->allow != NULL) {
         failed |= add_header(wsi, "allow:", exchange->allow, &at, end);
     }
+    if (exchange->last_of_connection) {
+        failed |= add_header(wsi, "connection:", "close", &at, end);
+    }
     if (exchange->http_status == 503 || exchange->http_status == 429) {
         failed |= add_header(wsi, "retry-after:", "1", &at, end);
     }
@@ -215,21 +292,20 @@ static int write_head(struct exchange *exchange)
     return failed != 0 ? -1 : 0;
 }
 
-static int end_exchange(struct lws *wsi, struct conn *conn)
+/* All of the answer is written. */
+static int end_answer(struct lws *wsi, struct conn *conn)
 {
-    struct exchange *const exchange = conn->exchange;
-    struct server *const server = exchange->server;
-    server->answers[exchange->http_status / 100 % 6]++;
-    exchange_log(exchange);
-    conn->exchange = NULL;
-    exchange_destroy(exchange);
-    return lws_http_transaction_completed(wsi) != 0 ? -1 : 0;
+    if (!conn->exchange->received && !conn->exchange->last_of_connection) {
+        conn->exchange->answered = true; /* finish_request ends it */
+        return 0;
+    }
+    return end_exchange(wsi, conn);
 }
 
 static int on_writable(struct lws *wsi, struct conn *conn)
 {
     struct exchange *const exchange = conn->exchange;
-    if (exchange == NULL || !exchange_pull(exchange)) {
+    if (exchange == NULL || exchange->answered || !exchange_pull(exchange)) {
         return 0;
     }
     if (exchange->out.failed) {
@@ -238,6 +314,9 @@ static int on_writable(struct lws *wsi, struct conn *conn)
     if (!exchange->headers_sent) {
         if (write_head(exchange) != 0) {
             return -1;
+        }
+        if (exchange->head_only) {
+            return end_answer(wsi, conn);
         }
         lws_callback_on_writable(wsi);
         return 0;
@@ -251,7 +330,7 @@ static int on_writable(struct lws *wsi, struct conn *conn)
     }
     strbuf_consume(&exchange->out, n);
     if (last) {
-        return end_exchange(wsi, conn);
+        return end_answer(wsi, conn);
     }
     if (exchange->out.length > 0 || exchange->complete ||
         completion_readable(exchange->completion)) {
@@ -278,6 +357,28 @@ static void on_gone(struct conn *conn)
     }
 }
 
+/* Clients that would rather speak another protocol are told so; some always ask for HTTP/2. */
+static int refuse_upgrade(struct lws *wsi, const char *protocol)
+{
+    struct conn conn = {.exchange = exchange_create(server_of(wsi), wsi)};
+    if (conn.exchange == NULL) {
+        return -1;
+    }
+    conn.exchange->last_of_connection = true;
+    conn.exchange->problem.http_status = 501;
+    exchange_fail(conn.exchange,
+                  REALM_UNSUPPORTED,
+                  "upgrade_refused",
+                  "the connection cannot be upgraded to %.20s; send HTTP/1.1 without Upgrade",
+                  protocol);
+    (void)on_writable(wsi, &conn); /* the head */
+    (void)on_writable(wsi, &conn); /* the body */
+    if (conn.exchange != NULL) {
+        exchange_destroy(conn.exchange);
+    }
+    return -1;
+}
+
 /* --- libwebsockets ------------------------------------------------------------------------------
  */
 
@@ -288,13 +389,12 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
     switch (reason) {
     case LWS_CALLBACK_HTTP:
         return on_head(wsi, conn);
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        return refuse_upgrade(wsi, in);
     case LWS_CALLBACK_HTTP_BODY:
         return conn->exchange != NULL ? on_body(conn->exchange, in, n_bytes) : -1;
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-        if (conn->exchange != NULL) {
-            finish_request(conn->exchange);
-        }
-        return 0;
+        return conn->exchange != NULL ? finish_request(conn) : -1;
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return on_writable(wsi, conn);
     case LWS_CALLBACK_CLOSED_HTTP:
@@ -345,6 +445,10 @@ void conn_wake_all(struct server *server)
         if (e->wsi != NULL && !e->preparing &&
             (e->complete || e->out.length > 0 ||
              (e->completion != NULL && completion_readable(e->completion)))) {
+            if (!e->writing) {
+                e->writing = true;
+                await_client(e);
+            }
             lws_callback_on_writable(e->wsi);
         }
     }

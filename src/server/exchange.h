@@ -31,6 +31,8 @@ struct exchange {
     uint64_t begin_ns;
     struct strbuf body;
     uint64_t n_body_bytes; /* received, kept or not */
+    uint64_t body_deadline_ns;
+    bool received; /* the request is here in full */
     bool preparing;
     bool failed; /* `problem` is the answer */
     struct problem problem;
@@ -40,8 +42,12 @@ struct exchange {
     const char *content_type; /* static */
     const char *allow;        /* of a 405; static */
     struct strbuf out;
+    bool head_only; /* the method is HEAD */
     bool headers_sent;
-    bool complete; /* nothing will be added to `out` */
+    bool complete;           /* nothing will be added to `out` */
+    bool answered;           /* all of it is written, before the whole request was here */
+    bool last_of_connection; /* the connection closes behind the answer */
+    bool writing;            /* the client's time for taking what there is runs */
 };
 
 /* A new exchange in server->active, or NULL. */

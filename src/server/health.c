@@ -10,6 +10,10 @@ void answer_health(struct exchange *exchange)
 void answer_ready(struct exchange *exchange)
 {
     struct server *const server = exchange->server;
+    if (atomic_load(&server->stopping)) {
+        exchange_fail(exchange, REALM_UNAVAILABLE, NULL, "the server is shutting down");
+        return;
+    }
     if (engine_n_models(server->engine) == 0) {
         exchange_fail(exchange, REALM_UNAVAILABLE, NULL, "no model is loaded yet");
         return;

@@ -10,6 +10,7 @@
 
 #define MAX_HEADER_BYTES 8192u
 #define KEEP_ALIVE_S     60
+#define MAX_HEAD_S       10u /* for the head of a request */
 #define DRAIN_POLL_US    50000
 
 static void forward_log(int level, const char *line)
@@ -38,6 +39,8 @@ loop_bind(struct server *server, const char *host, uint32_t port, struct realm_e
         .uid = -1,
         .max_http_header_data = MAX_HEADER_BYTES,
         .timeout_secs = server->client_timeout_s,
+        .timeout_secs_ah_idle =
+            server->client_timeout_s < MAX_HEAD_S ? server->client_timeout_s : MAX_HEAD_S,
         .keepalive_timeout = KEEP_ALIVE_S,
         .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
                    LWS_SERVER_OPTION_DISABLE_IPV6,
