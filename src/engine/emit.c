@@ -1,5 +1,7 @@
 #include "engine/emit.h"
 
+#include "base/clock.h"
+
 static void push(struct touched *touched, struct generation *generation, const struct event *event)
 {
     /* The scheduler only lets a sequence run when its ring has room, and a ring has room for the
@@ -57,6 +59,8 @@ static void retire(struct engine_model *model, struct sequence *sequence)
 static void count_end(struct stats *stats, const struct generation *generation, realm_finish finish)
 {
     if (generation->status == REALM_OK) {
+        const uint64_t now_ns = clock_monotonic_ns();
+        stats_observe(stats, ENGINE_REQUEST_LATENCY, now_ns - generation->submitted_ns);
         stats_add(&stats->requests_finished, 1);
     } else if (finish == REALM_FINISH_CANCELLED) {
         stats_add(&stats->requests_cancelled, 1);
@@ -67,7 +71,6 @@ static void count_end(struct stats *stats, const struct generation *generation, 
 
 void emit_finished(struct engine_model *model,
                    struct touched *touched,
-                   struct stats *stats,
                    struct sequence *sequence,
                    realm_finish finish,
                    token_id stop_token,
@@ -100,8 +103,8 @@ void emit_finished(struct engine_model *model,
     if (generation->n_live > 0) {
         return;
     }
-    count_end(stats, generation, finish);
-    atomic_fetch_sub(&stats->pending, 1);
+    count_end(&model->stats, generation, finish);
+    atomic_fetch_sub(model->n_pending, 1);
     fairness_depart(model->fairness, generation->account);
     account_leave(generation->account);
     push(touched,

@@ -4,7 +4,6 @@
 
 #include "engine/engine_model.h"
 #include "engine/generation.h"
-#include "engine/stats.h"
 
 /* Generations that have something new, linked by next_touched. */
 struct touched {
@@ -20,7 +19,6 @@ void emit_token(struct touched *touched,
  * one. error: of REALM_FINISH_ERROR, else NULL. */
 void emit_finished(struct engine_model *model,
                    struct touched *touched,
-                   struct stats *stats,
                    struct sequence *sequence,
                    realm_finish finish,
                    token_id stop_token,

@@ -102,6 +102,7 @@ realm_status engine_load_model(struct engine *engine,
     }
     model->itl_target_ns = engine->itl_target_ns;
     model->fairness = &engine->fairness;
+    model->n_pending = &engine->n_pending;
     mutex_lock(&engine->models_mutex);
     const uint32_t n = atomic_load(&engine->n_models);
     if (n == ENGINE_MAX_MODELS) {
@@ -227,9 +228,9 @@ push(struct engine *engine, struct generation *generation, struct realm_error *e
                                "try again later");
     }
     /* Counted before the push, so that a drained engine has none on the way. */
-    const uint32_t n_before = atomic_fetch_add(&engine->stats.pending, 1);
+    const uint32_t n_before = atomic_fetch_add(&engine->n_pending, 1);
     if (n_before >= engine->max_waiting || !queue_try_push(engine->arrivals, generation)) {
-        atomic_fetch_sub(&engine->stats.pending, 1);
+        atomic_fetch_sub(&engine->n_pending, 1);
         account_leave(account);
         return realm_error_set(error,
                                REALM_RESOURCE_EXHAUSTED,
@@ -273,29 +274,26 @@ realm_status engine_submit(struct engine *engine,
 bool engine_drain(struct engine *engine)
 {
     atomic_store(&engine->draining, true);
-    return atomic_load(&engine->stats.pending) == 0;
+    return atomic_load(&engine->n_pending) == 0;
+}
+
+void engine_model_stats(const struct engine_model *model, struct engine_stats *out)
+{
+    *out = (struct engine_stats){.pages_total = page_pool_n_pages(model->pool)};
+    stats_sum(&model->stats, out);
 }
 
 void engine_stats(struct engine *engine, struct engine_stats *out)
 {
-    const struct stats *const stats = &engine->stats;
-    *out = (struct engine_stats){
-        .steps = atomic_load(&stats->steps),
-        .prompt_tokens = atomic_load(&stats->prompt_tokens),
-        .cached_tokens = atomic_load(&stats->cached_tokens),
-        .completion_tokens = atomic_load(&stats->completion_tokens),
-        .requests_finished = atomic_load(&stats->requests_finished),
-        .requests_cancelled = atomic_load(&stats->requests_cancelled),
-        .requests_failed = atomic_load(&stats->requests_failed),
-        .preemptions = atomic_load(&stats->preemptions),
-        .step_ns = atomic_load(&stats->step_ns),
-        .running = atomic_load(&stats->running),
-        .waiting = atomic_load(&stats->waiting),
-        .pages_used = atomic_load(&stats->pages_used),
-        .pages_cached = atomic_load(&stats->pages_cached),
-    };
+    *out = (struct engine_stats){.steps = 0};
     const uint32_t n = atomic_load(&engine->n_models);
     for (uint32_t i = 0; i < n; i++) {
+        stats_sum(&engine->models[i]->stats, out);
         out->pages_total += page_pool_n_pages(engine->models[i]->pool);
     }
+}
+
+const struct account *engine_default_account(const struct engine *engine)
+{
+    return engine->default_account;
 }

@@ -105,6 +105,28 @@ bool engine_drain(struct engine *engine);
 /* --- numbers -----------------------------------------------------------------------------------
  */
 
+/* Times are seconds, the others rows and sequences of a step. */
+enum engine_histogram_kind {
+    ENGINE_TIME_TO_FIRST_TOKEN, /* from engine_submit on */
+    ENGINE_INTER_TOKEN_LATENCY,
+    ENGINE_REQUEST_LATENCY, /* from engine_submit to the last token */
+    ENGINE_QUEUE_TIME,      /* from engine_submit to the first step */
+    ENGINE_STEP_TIME,
+    ENGINE_STEP_ROWS,
+    ENGINE_STEP_SEQUENCES,
+    ENGINE_N_HISTOGRAMS
+};
+
+#define ENGINE_HISTOGRAM_MAX_BOUNDS 20u
+
+/* counts[i]: values above bounds[i - 1] and at most bounds[i]; the last: above all. */
+struct engine_histogram {
+    const double *bounds;
+    uint32_t n_bounds;
+    uint64_t counts[ENGINE_HISTOGRAM_MAX_BOUNDS + 1];
+    double sum;
+};
+
 struct engine_stats {
     uint64_t steps;
     uint64_t prompt_tokens;
@@ -120,9 +142,13 @@ struct engine_stats {
     uint32_t pages_used;
     uint32_t pages_cached; /* held by nobody, content known; not counted as used */
     uint32_t pages_total;
+    struct engine_histogram histograms[ENGINE_N_HISTOGRAMS];
 };
 
-/* Over all models. */
+/* Over all models; of one. */
 void engine_stats(struct engine *engine, struct engine_stats *out);
+void engine_model_stats(const struct engine_model *model, struct engine_stats *out);
+/* That of requests without one. */
+const struct account *engine_default_account(const struct engine *engine);
 
 #endif

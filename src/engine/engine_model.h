@@ -9,6 +9,7 @@
 #include "engine/fairness.h"
 #include "engine/pace.h"
 #include "engine/sequence.h"
+#include "engine/stats.h"
 #include "kv/page_pool.h"
 #include "kv/prefix_index.h"
 #include "model/model.h"
@@ -33,6 +34,8 @@ struct engine_model {
     struct constraint_vocabulary *constraint_vocabulary; /* NULL before the first constraint */
     uint64_t id; /* of this load, at random: page digests begin with it */
     uint64_t itl_target_ns;
+    _Atomic uint32_t *n_pending; /* the engine's: requests submitted and not done */
+    struct stats stats;
     /* Engine thread: */
     struct page_pool *pool;
     struct prefix_index *prefixes; /* NULL: no prefix cache */

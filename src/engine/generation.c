@@ -1,6 +1,7 @@
 #include "engine/generation.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "engine/constraints.h"
 #include "engine/dry_breakers.h"
 #include "engine/engine.h"
@@ -136,6 +137,7 @@ realm_status generation_create(const struct request *request,
     account_retain(generation->account);
     generation->wake = request->wake;
     generation->wake_context = request->wake_context;
+    generation->submitted_ns = clock_monotonic_ns();
     generation->deadline_ns = request->deadline_ns;
     generation->min_tokens = request->min_tokens;
     generation->ignore_end = request->ignore_end;

@@ -19,6 +19,7 @@ struct generation {
     void (*wake)(void *context); /* NULL once the reader has gone; under mutex */
     void *wake_context;
     /* Constant after submit: */
+    uint64_t submitted_ns;
     uint64_t deadline_ns;
     token_id *stop_tokens;
     uint32_t n_stop_tokens;
@@ -36,6 +37,7 @@ struct generation {
     uint32_t n_cached;   /* prompt tokens found in the prefix cache */
     realm_status status; /* the worst of its choices */
     bool touched;        /* events were pushed since the last wake */
+    bool entered;        /* has been in a step */
     bool started;
     size_t step_room; /* records the ring still takes in this step */
     struct generation *next_touched;

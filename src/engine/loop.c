@@ -22,23 +22,18 @@ static void take_arrivals(struct engine *engine)
     }
 }
 
-static void publish_stats(struct engine *engine, uint32_t n_models)
+static void publish_gauges(struct engine *engine, uint32_t n_models)
 {
-    uint32_t running = 0;
-    uint32_t waiting = 0;
-    uint32_t pages_used = 0;
-    uint32_t pages_cached = 0;
     for (uint32_t i = 0; i < n_models; i++) {
-        const struct engine_model *const model = engine->models[i];
-        running += model->running.length;
-        waiting += model->waiting.length;
-        pages_used += page_pool_n_pages(model->pool) - page_pool_n_free(model->pool);
-        pages_cached += page_pool_n_waiting(model->pool);
+        struct engine_model *const model = engine->models[i];
+        const uint32_t n_used = page_pool_n_pages(model->pool) - page_pool_n_free(model->pool);
+        const uint32_t n_cached = page_pool_n_waiting(model->pool);
+        struct stats *const stats = &model->stats;
+        atomic_store_explicit(&stats->running, model->running.length, memory_order_relaxed);
+        atomic_store_explicit(&stats->waiting, model->waiting.length, memory_order_relaxed);
+        atomic_store_explicit(&stats->pages_used, n_used, memory_order_relaxed);
+        atomic_store_explicit(&stats->pages_cached, n_cached, memory_order_relaxed);
     }
-    atomic_store_explicit(&engine->stats.running, running, memory_order_relaxed);
-    atomic_store_explicit(&engine->stats.waiting, waiting, memory_order_relaxed);
-    atomic_store_explicit(&engine->stats.pages_used, pages_used, memory_order_relaxed);
-    atomic_store_explicit(&engine->stats.pages_cached, pages_cached, memory_order_relaxed);
 }
 
 static bool has_work(const struct engine_model *model)
@@ -92,7 +87,7 @@ static bool step_model(struct engine *engine, struct engine_model *model)
 {
     mutex_lock(&engine->backend_mutex);
     const uint64_t begin_ns = clock_monotonic_ns();
-    const bool ran = step_run(model, &engine->stats);
+    const bool ran = step_run(model);
     model->served_ns += clock_monotonic_ns() - begin_ns;
     mutex_unlock(&engine->backend_mutex);
     return ran;
@@ -105,7 +100,7 @@ static bool turn(struct engine *engine, uint32_t n_models, bool *any_work)
     bool tried[ENGINE_MAX_MODELS] = {false};
     bool ran = false;
     for (uint32_t i = 0; i < n_models; i++) {
-        step_sweep(engine->models[i], &engine->stats);
+        step_sweep(engine->models[i]);
     }
     lift(engine, n_models);
     struct engine_model *model;
@@ -128,7 +123,7 @@ static void run(void *context)
         bool any_work = false;
         const uint32_t n_models = atomic_load(&engine->n_models);
         const bool ran = turn(engine, n_models, &any_work);
-        publish_stats(engine, n_models);
+        publish_gauges(engine, n_models);
         if (!any_work) {
             queue_wait(engine->arrivals, UINT32_MAX);
         } else if (!ran) {
@@ -137,9 +132,9 @@ static void run(void *context)
     }
     take_arrivals(engine);
     for (uint32_t i = 0; i < atomic_load(&engine->n_models); i++) {
-        step_end_all(engine->models[i], &engine->stats);
+        step_end_all(engine->models[i]);
     }
-    publish_stats(engine, atomic_load(&engine->n_models));
+    publish_gauges(engine, atomic_load(&engine->n_models));
 }
 
 realm_status loop_start(struct engine *engine, struct realm_error *error)

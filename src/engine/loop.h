@@ -8,7 +8,6 @@
 #include "base/thread.h"
 #include "engine/engine.h"
 #include "engine/fairness.h"
-#include "engine/stats.h"
 
 #define ENGINE_MAX_MODELS 64u
 
@@ -22,7 +21,7 @@ struct engine {
     uint32_t max_waiting;
     _Atomic bool draining;
     _Atomic bool stopping;
-    struct stats stats;
+    _Atomic uint32_t n_pending; /* requests submitted and not done */
     uint64_t itl_target_ns;
     bool has_prefix_cache;
     struct account *default_account;

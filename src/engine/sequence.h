@@ -53,7 +53,8 @@ struct sequence {
     uint32_t n_prompt;
     uint32_t max_tokens; /* prompt and completion */
     uint32_t n_computed;
-    uint32_t n_charged; /* prompt tokens that its account has paid for */
+    uint64_t last_token_ns; /* when its newest token was made; 0: none was */
+    uint32_t n_charged;     /* prompt tokens that its account has paid for */
     struct page_table *pages;
     struct prefix_digest *digests; /* of its full pages; NULL: no prefix cache */
     struct prefix_digest chain;    /* before the first page */

@@ -12,7 +12,7 @@ static const struct bytes no_text = {.data = (const uint8_t *)"", .length = 0};
 
 struct step {
     struct engine_model *model;
-    struct stats *stats;
+    uint64_t now_ns; /* when it began; once its rows have run: when they had */
     struct touched touched;
 };
 
@@ -21,7 +21,6 @@ fail_sequence(struct step *step, struct sequence *sequence, const struct realm_e
 {
     emit_finished(step->model,
                   &step->touched,
-                  step->stats,
                   sequence,
                   REALM_FINISH_ERROR,
                   TOKEN_NONE,
@@ -35,8 +34,7 @@ static void finish_sequence(struct step *step,
                             token_id stop_token,
                             struct bytes text)
 {
-    emit_finished(
-        step->model, &step->touched, step->stats, sequence, finish, stop_token, text, NULL);
+    emit_finished(step->model, &step->touched, sequence, finish, stop_token, text, NULL);
 }
 
 static bool is_stop_token(const struct generation *generation, token_id token)
@@ -47,6 +45,21 @@ static bool is_stop_token(const struct generation *generation, token_id token)
         }
     }
     return !generation->ignore_end && tokenizer_is_end(generation->model->tokenizer, token);
+}
+
+static void count_token(const struct step *step, struct sequence *sequence)
+{
+    struct stats *const stats = &step->model->stats;
+    struct generation *const generation = sequence->generation;
+    stats_add(&stats->completion_tokens, 1);
+    stats_add(&generation->account->completion_tokens, 1);
+    fairness_charge_completion(generation->account, 1);
+    if (sequence->last_token_ns != 0) {
+        stats_observe(stats, ENGINE_INTER_TOKEN_LATENCY, step->now_ns - sequence->last_token_ns);
+    } else if (sequence->choice == 0) {
+        stats_observe(stats, ENGINE_TIME_TO_FIRST_TOKEN, step->now_ns - generation->submitted_ns);
+    }
+    sequence->last_token_ns = step->now_ns;
 }
 
 /* Takes the sampled token: ends the sequence, or makes the token its next one to run. */
@@ -60,9 +73,7 @@ accept_token(struct step *step, struct sequence *sequence, const struct sampler_
         fail_sequence(step, sequence, &error);
         return;
     }
-    stats_add(&step->stats->completion_tokens, 1);
-    stats_add(&generation->account->completion_tokens, 1);
-    fairness_charge_completion(generation->account, 1);
+    count_token(step, sequence);
     sequence->tokens[sequence->n_tokens++] = choice->token;
     if (is_stop_token(generation, choice->token)) {
         finish_sequence(
@@ -174,7 +185,7 @@ static void advance(struct step *step, struct sequence *sequence)
     sequence->state = SEQUENCE_DECODE;
     float *const logits = backend_logits(step->model->backend_model, sequence->logits_index);
     if (!generation->started) {
-        count_prompt(step->stats, generation);
+        count_prompt(&step->model->stats, generation);
         emit_started(&step->touched, generation);
         start_forks(step, sequence, logits);
     }
@@ -241,11 +252,33 @@ static uint32_t n_prefill_rows(const struct engine_model *model)
     return n;
 }
 
-bool step_run(struct engine_model *model, struct stats *stats)
+static void count_step(struct engine_model *model, uint64_t step_ns)
 {
-    struct step step = {.model = model, .stats = stats};
+    stats_add(&model->stats.steps, 1);
+    stats_add(&model->stats.step_ns, step_ns);
+    stats_observe(&model->stats, ENGINE_STEP_TIME, step_ns);
+    stats_observe(&model->stats, ENGINE_STEP_ROWS, model->batch.n_rows);
+    stats_observe(&model->stats, ENGINE_STEP_SEQUENCES, model->n_picked);
+}
+
+/* How long those waited that are in a step for the first time. */
+static void count_queue_times(const struct step *step)
+{
+    for (uint32_t i = 0; i < step->model->n_picked; i++) {
+        struct generation *const generation = step->model->picked[i]->generation;
+        if (!generation->entered) {
+            generation->entered = true;
+            stats_observe(
+                &step->model->stats, ENGINE_QUEUE_TIME, step->now_ns - generation->submitted_ns);
+        }
+    }
+}
+
+bool step_run(struct engine_model *model)
+{
+    struct step step = {.model = model};
     const uint64_t step_span = trace_begin();
-    stats_add(&stats->preemptions, scheduler_pick(model));
+    stats_add(&model->stats.preemptions, scheduler_pick(model));
     end_capped(&step);
     if (model->n_picked == 0) {
         emit_signal(&step.touched);
@@ -254,9 +287,12 @@ bool step_run(struct engine_model *model, struct stats *stats)
     const uint32_t n_prefill = n_prefill_rows(model);
     trace_end("pick", step_span);
     const uint64_t begin_ns = clock_monotonic_ns();
+    step.now_ns = begin_ns;
+    count_queue_times(&step);
     batch_build(model);
     struct realm_error error = {.status = REALM_OK};
     const realm_status status = forward(model, &error);
+    step.now_ns = clock_monotonic_ns();
     const uint64_t sample_span = trace_begin();
     for (uint32_t i = 0; i < model->n_picked; i++) {
         if (status == REALM_OK) {
@@ -268,9 +304,8 @@ bool step_run(struct engine_model *model, struct stats *stats)
     emit_signal(&step.touched);
     trace_end("sample", sample_span);
     trace_end("step", step_span);
-    stats_add(&stats->steps, 1);
     const uint64_t step_ns = clock_monotonic_ns() - begin_ns;
-    stats_add(&stats->step_ns, step_ns);
+    count_step(model, step_ns);
     pace_learn(&model->pace, model->batch.n_rows - n_prefill, n_prefill, step_ns);
     return true;
 }
@@ -303,18 +338,18 @@ static void sweep_list(struct step *step, const struct sequence_list *list, uint
     }
 }
 
-void step_sweep(struct engine_model *model, struct stats *stats)
+void step_sweep(struct engine_model *model)
 {
-    struct step step = {.model = model, .stats = stats};
+    struct step step = {.model = model};
     const uint64_t now_ns = clock_monotonic_ns();
     sweep_list(&step, &model->running, now_ns);
     sweep_list(&step, &model->waiting, now_ns);
     emit_signal(&step.touched);
 }
 
-void step_end_all(struct engine_model *model, struct stats *stats)
+void step_end_all(struct engine_model *model)
 {
-    struct step step = {.model = model, .stats = stats};
+    struct step step = {.model = model};
     while (model->running.first != NULL) {
         end_generation(&step, model->running.first->generation, NULL);
     }

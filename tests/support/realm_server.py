@@ -77,8 +77,9 @@ class RealmServer:
             return 0, b""
 
     def metric(self, name):
+        """The sum over all labels."""
         body = self.get("/metrics")[1].decode()
-        return float(re.search(rf"^{name} (\S+)$", body, re.M)[1])
+        return sum(map(float, re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", body, re.M)))
 
     def log(self):
         """The log's lines so far, each a dict."""
