@@ -301,12 +301,13 @@ bool step_run(struct engine_model *model)
             end_generation(&step, model->picked[i]->generation, &error);
         }
     }
-    emit_signal(&step.touched);
-    trace_end("sample", sample_span);
-    trace_end("step", step_span);
     const uint64_t step_ns = clock_monotonic_ns() - begin_ns;
     count_step(model, step_ns);
     pace_learn(&model->pace, model->batch.n_rows - n_prefill, n_prefill, step_ns);
+    /* Last: who reads the answer finds it counted. */
+    emit_signal(&step.touched);
+    trace_end("sample", sample_span);
+    trace_end("step", step_span);
     return true;
 }
 
