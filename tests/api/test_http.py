@@ -13,9 +13,9 @@ BODY = b'{"model":"smollm2","prompt":"a","max_tokens":2,"temperature":0}'
 HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-def post(body=BODY, version=b"1.1", more=b"", length=None):
+def post(body=BODY, version=b"1.1", more=b"", length=None, path=b"/v1/completions"):
     length = str(len(body)).encode() if length is None else length
-    return (b"POST /v1/completions HTTP/" + version + b"\r\nHost: x\r\n" + AUTH +
+    return (b"POST " + path + b" HTTP/" + version + b"\r\nHost: x\r\n" + AUTH +
             (b"Content-Length: " + length + b"\r\n" if length else b"") + more + b"\r\n" + body)
 
 
