@@ -1,4 +1,6 @@
-#include "engine/constraints.h"
+/* A rule over a model's vocabulary. */
+#include "engine/engine.h"
+#include "engine/engine_model.h"
 
 static struct bytes token_text(const void *context, token_id token, bool *special)
 {
@@ -27,15 +29,12 @@ static realm_status vocabulary_of(struct engine_model *model,
     return status;
 }
 
-realm_status constraints_start(struct engine_model *model,
-                               const struct constraint_rule *rule,
-                               struct constraint **out,
-                               struct realm_error *error)
+realm_status engine_model_constrain(struct engine_model *model,
+                                    const struct constraint_rule *rule,
+                                    struct constraint **out,
+                                    struct realm_error *error)
 {
     *out = NULL;
-    if (rule->kind == CONSTRAINT_NONE) {
-        return REALM_OK;
-    }
     const struct constraint_vocabulary *vocabulary;
     REALM_TRY(vocabulary_of(model, &vocabulary, error));
     return constraint_create(vocabulary, rule, out, error);

@@ -70,6 +70,14 @@ REALM_MUST_CHECK realm_status engine_model_render_chat(const struct engine_model
                                                        size_t n_bytes,
                                                        struct strbuf *out,
                                                        struct realm_error *error);
+/* A constraint over the model's vocabulary, which is prepared at the first call; that takes a
+ * while. *out is the caller's.  Errors: constraint_create's. */
+struct constraint;
+struct constraint_rule;
+REALM_MUST_CHECK realm_status engine_model_constrain(struct engine_model *model,
+                                                     const struct constraint_rule *rule,
+                                                     struct constraint **out,
+                                                     struct realm_error *error);
 uint32_t engine_model_context_length(const struct engine_model *model);
 uint64_t engine_model_memory_bytes(const struct engine_model *model); /* weights + KV + scratch */
 int64_t engine_model_loaded_at_s(const struct engine_model *model);   /* wall time */

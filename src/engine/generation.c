@@ -2,7 +2,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "engine/constraints.h"
 #include "engine/dry_breakers.h"
 #include "engine/engine.h"
 #include "engine/engine_model.h"
@@ -78,15 +77,13 @@ static realm_status create_choices(struct generation *generation,
                            error);
 }
 
-/* Every choice begins with the same rule and goes its own way. */
+/* Every choice begins at the same place and goes its own way. */
 static realm_status constrain(struct generation *generation,
-                              const struct constraint_rule *rule,
+                              const struct constraint *constraint,
                               struct realm_error *error)
 {
-    struct constraint **const first = &generation->sequences[0]->constraint;
-    REALM_TRY(constraints_start(generation->model, rule, first, error));
-    for (uint32_t i = 1; *first != NULL && i < generation->n_choices; i++) {
-        REALM_TRY(constraint_fork(*first, &generation->sequences[i]->constraint, error));
+    for (uint32_t i = 0; constraint != NULL && i < generation->n_choices; i++) {
+        REALM_TRY(constraint_fork(constraint, &generation->sequences[i]->constraint, error));
     }
     return REALM_OK;
 }
@@ -148,7 +145,7 @@ realm_status generation_create(const struct request *request,
         status = create_sequences(generation, request, max_tokens, chains, pool, error);
     }
     if (status == REALM_OK) {
-        status = constrain(generation, &request->constraint, error);
+        status = constrain(generation, request->constraint, error);
     }
     if (status != REALM_OK) {
         generation_free(generation);

@@ -30,8 +30,9 @@ struct request {
     struct sampler_options sampling;  /* without DRY's breakers */
     const struct bytes *dry_breakers; /* texts that end a repetition; NULL: the usual four */
     uint32_t n_dry_breakers;
-    struct constraint_rule constraint; /* that every choice must satisfy; zero: none */
-    uint64_t deadline_ns;              /* clock_monotonic_ns; 0: none */
+    /* Of engine_model_constrain, at its beginning; every choice must satisfy it.  NULL: none. */
+    const struct constraint *constraint;
+    uint64_t deadline_ns; /* clock_monotonic_ns; 0: none */
     /* Called on the engine thread when events are there to read and none were before; must only
      * wake somebody. May be NULL: then generation_wait serves. */
     void (*wake)(void *context);

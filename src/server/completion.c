@@ -97,6 +97,7 @@ static realm_status read_body(struct field_reader *reader, const json_t *body)
     REALM_TRY(fields_read(reader, body, chat ? field_rows_chat : field_rows_text));
     REALM_TRY(find_model(reader));
     REALM_TRY(fields_check_lists(reader));
+    REALM_TRY(fields_constrain(reader));
     REALM_TRY(choose_seed(reader));
     if (completion->include_usage && !completion->stream) {
         return problem_set(reader->problem,
@@ -170,6 +171,7 @@ void completion_destroy(struct completion *completion)
             strbuf_deinit(&completion->choices[i].text_offsets);
         }
     }
+    constraint_destroy(completion->constraint);
     alloc_free(completion->prompts);
     alloc_free(completion->choices);
     arena_deinit(&completion->arena);

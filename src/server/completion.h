@@ -45,7 +45,8 @@ struct completion {
     bool include_usage;
     bool echo;
     bool logprobs;
-    struct request request; /* the same for all prompts, without the prompt */
+    struct constraint *constraint; /* of all choices; NULL: none */
+    struct request request;        /* the same for all prompts, without the prompt */
     struct completion_prompt *prompts;
     uint32_t n_prompts;
     struct completion_choice *choices; /* [n_prompts * n_choices] */

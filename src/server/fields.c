@@ -234,6 +234,9 @@ const struct field_row field_rows_common[] = {
     {"mirostat_eta", read_mirostat_eta},
     {"seed", read_seed},
     {"logit_bias", field_logit_bias},
+    {"response_format", field_response_format},
+    {"guided_regex", field_guided_regex},
+    {"guided_grammar", field_guided_grammar},
     {"user", field_end_user},
     {NULL, NULL},
 };

@@ -23,6 +23,8 @@ struct field_reader {
     bool top_logprobs_given;
     uint32_t best_of;
     bool seed_given;
+    struct constraint_rule constraint;
+    const char *constraint_field; /* that gave it */
 };
 
 typedef realm_status (*field_function)(struct field_reader *reader,
@@ -68,6 +70,16 @@ REALM_MUST_CHECK realm_status field_check_tokens(struct field_reader *reader,
                                                  size_t n_tokens);
 /* The same for every list of the common fields. */
 REALM_MUST_CHECK realm_status fields_check_lists(struct field_reader *reader);
+
+/* field_constraint.c */
+realm_status
+field_response_format(struct field_reader *reader, const char *field, const json_t *value);
+realm_status
+field_guided_regex(struct field_reader *reader, const char *field, const json_t *value);
+realm_status
+field_guided_grammar(struct field_reader *reader, const char *field, const json_t *value);
+/* Once the model is known: makes the constraint that was asked for. */
+REALM_MUST_CHECK realm_status fields_constrain(struct field_reader *reader);
 
 /* The tables of the two kinds, and what follows once the fields are read: checks across fields,
  * prompts. */

@@ -10,21 +10,6 @@
  */
 
 static realm_status
-read_response_format(struct field_reader *reader, const char *field, const json_t *value)
-{
-    const char *const type = json_string_value(json_object_get(value, "type"));
-    if (type != NULL && strcmp(type, "text") == 0) {
-        return REALM_OK;
-    }
-    return problem_set(
-        reader->problem,
-        REALM_UNSUPPORTED,
-        field,
-        "response_format \"%.40s\" is not supported; supported: {\"type\": \"text\"}",
-        type != NULL ? type : json_kind(value));
-}
-
-static realm_status
 read_service_tier(struct field_reader *reader, const char *field, const json_t *value)
 {
     const char *const tier = json_string_value(value);
@@ -107,7 +92,6 @@ const struct field_row field_rows_chat[] = {
     {"max_completion_tokens", field_max_tokens},
     {"add_generation_prompt", read_generation_prompt},
     {"chat_template_kwargs", read_template_arguments},
-    {"response_format", read_response_format},
     {"service_tier", read_service_tier},
     {"store", read_store},
     {"metadata", field_refuse},

@@ -1,5 +1,6 @@
 /* Completions under a constraint, over a tiny model that would write noise. */
 #include "engine/engine.h"
+#include "sample/constraint.h"
 #include "support/cmocka_all.h"
 #include "tokenizer/tokenizer.h"
 
@@ -81,11 +82,18 @@ static void run(struct request *request, struct answer *answer)
         }
     }
     generation_release(generation);
+    constraint_destroy((struct constraint *)(uintptr_t)request->constraint);
 }
 
-static struct constraint_rule rule(enum constraint_kind kind, const char *text)
+static struct constraint *constrain(enum constraint_kind kind, const char *text)
 {
-    return (struct constraint_rule){kind, {(const uint8_t *)text, strlen(text)}};
+    struct constraint *constraint;
+    struct realm_error error;
+    const struct constraint_rule rule = {kind, {(const uint8_t *)text, strlen(text)}};
+    if (engine_model_constrain(model, &rule, &constraint, &error) != REALM_OK) {
+        fail_msg("%s", error.message);
+    }
+    return constraint;
 }
 
 static void assert_matches(const char *text, const char *pattern)
@@ -106,7 +114,7 @@ static void every_choice_matches_and_ends_by_itself(void **state)
         struct request request = {
             .n_choices = MAX_CHOICES,
             .max_tokens = 60,
-            .constraint = rule(CONSTRAINT_REGEX, "(the|an|is)( [0-9]{2,4}){2}!"),
+            .constraint = constrain(CONSTRAINT_REGEX, "(the|an|is)( [0-9]{2,4}){2}!"),
             .sampling = {.temperature = (float)(round % 4),
                          .seed = round,
                          .logprobs = true,
@@ -128,7 +136,7 @@ static void choices_go_their_own_ways(void **state)
     struct answer answer;
     struct request request = {.n_choices = MAX_CHOICES,
                               .max_tokens = 60,
-                              .constraint = rule(CONSTRAINT_REGEX, "[a-z]{12}"),
+                              .constraint = constrain(CONSTRAINT_REGEX, "[a-z]{12}"),
                               .sampling = {.temperature = 60, .seed = 9}};
     run(&request, &answer);
     for (uint32_t i = 1; i < MAX_CHOICES; i++) {
@@ -143,7 +151,7 @@ static void biases_and_stops_compose_with_a_constraint(void **state)
     const struct sampler_bias bias = {'b', 100};
     const struct bytes stop = {(const uint8_t *)"bbb", 3};
     struct request request = {.max_tokens = 60,
-                              .constraint = rule(CONSTRAINT_REGEX, "a[a-z]*;"),
+                              .constraint = constrain(CONSTRAINT_REGEX, "a[a-z]*;"),
                               .stops = &stop,
                               .n_stops = 1,
                               .sampling = {.biases = &bias, .n_biases = 1}};
@@ -159,7 +167,7 @@ static void a_constraint_that_needs_more_ends_at_the_limit(void **state)
     (void)state;
     struct answer answer;
     struct request request = {.max_tokens = 5,
-                              .constraint = rule(CONSTRAINT_REGEX, "[0-9]{40}"),
+                              .constraint = constrain(CONSTRAINT_REGEX, "[0-9]{40}"),
                               .sampling = {.temperature = 1}};
     run(&request, &answer);
     assert_matches(answer.text[0], "^[0-9]{5,}$");
@@ -172,22 +180,24 @@ static void what_leaves_no_token_ends_with_words(void **state)
     struct answer answer;
     const struct sampler_bias bias = {'x', -100};
     struct request request = {.max_tokens = 5,
-                              .constraint = rule(CONSTRAINT_REGEX, "x"),
+                              .constraint = constrain(CONSTRAINT_REGEX, "x"),
                               .sampling = {.biases = &bias, .n_biases = 1}};
     run(&request, &answer);
     assert_int_equal(answer.finish[0], REALM_FINISH_ERROR);
     assert_non_null(strstr(answer.message, "no token"));
 }
 
-static void a_bad_rule_is_refused_at_submit(void **state)
+static void a_bad_rule_is_refused(void **state)
 {
     (void)state;
-    struct answer answer;
-    struct request request = {.max_tokens = 5,
-                              .constraint = rule(CONSTRAINT_JSON_SCHEMA, "{\"type\": 7}")};
-    run(&request, &answer);
-    assert_int_equal(answer.status, REALM_INVALID_ARGUMENT);
-    assert_non_null(strstr(answer.message, "constraint"));
+    static const char text[] = "{\"type\": 7}";
+    struct constraint *constraint;
+    struct realm_error error;
+    const struct constraint_rule rule = {CONSTRAINT_JSON_SCHEMA,
+                                         {(const uint8_t *)text, sizeof text - 1}};
+    assert_int_equal(engine_model_constrain(model, &rule, &constraint, &error),
+                     REALM_INVALID_ARGUMENT);
+    assert_null(constraint);
 }
 
 int main(void)
@@ -198,7 +208,7 @@ int main(void)
         cmocka_unit_test(biases_and_stops_compose_with_a_constraint),
         cmocka_unit_test(a_constraint_that_needs_more_ends_at_the_limit),
         cmocka_unit_test(what_leaves_no_token_ends_with_words),
-        cmocka_unit_test(a_bad_rule_is_refused_at_submit),
+        cmocka_unit_test(a_bad_rule_is_refused),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }
