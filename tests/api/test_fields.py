@@ -79,6 +79,7 @@ CHAT_ACTS = {
     "logprobs": ({}, {"logprobs": True}),
     "top_logprobs": ({"logprobs": True}, {"top_logprobs": 2}),
     "max_completion_tokens": ({"max_tokens": None}, {"max_completion_tokens": 2}),
+    "response_format": ({}, {"response_format": {"type": "json_object"}}),
 }
 TEXT_ACTS = {
     **ACTS,
@@ -104,7 +105,6 @@ CHAT_REFUSED = {
     "prompt_cache_options": ({"mode": "x"}, []),
     "prompt_cache_retention": ("24h", []),
     "reasoning_effort": ("low", ["none"]),
-    "response_format": ({"type": "json_object"}, [{"type": "text"}]),
     "service_tier": ("flex", ["auto", "default"]),
     "store": (True, [False]),
     "tool_choice": ("auto", ["none"]),
@@ -206,7 +206,8 @@ EXTENSION_ACTS = {
     "stop_token_ids": ({}, {"stop_token_ids": [int(PARIS)]}),
     "skip_special_tokens": ({"max_tokens": 40, "ignore_eos": True}, {"skip_special_tokens": False}),
     "dry_multiplier": ({"max_tokens": 60, "ignore_eos": True}, {"dry_multiplier": 5}),
-    "dry_base": ({"max_tokens": 60, "ignore_eos": True, "dry_multiplier": 0.2}, {"dry_base": 8}),
+    "dry_base": ({"max_tokens": 60, "ignore_eos": True, "dry_multiplier": 0.2,
+                  "dry_sequence_breakers": []}, {"dry_base": 8}),
     "dry_allowed_length": ({"max_tokens": 60, "ignore_eos": True, "dry_multiplier": 5},
                            {"dry_allowed_length": 30}),
     "dry_penalty_last_n": ({"max_tokens": 60, "ignore_eos": True, "dry_multiplier": 5},
@@ -216,6 +217,8 @@ EXTENSION_ACTS = {
     "mirostat": (HOT, {"mirostat": 2}),
     "mirostat_tau": ({**HOT, "mirostat": 2}, {"mirostat_tau": 0.5}),
     "mirostat_eta": ({**HOT, "mirostat": 2, "max_tokens": 40}, {"mirostat_eta": 1}),
+    "guided_regex": ({}, {"guided_regex": "[0-9]{4}"}),
+    "guided_grammar": ({}, {"guided_grammar": 'start: "no" | "never"'}),
     "add_generation_prompt": ({}, {"add_generation_prompt": False}),
     "chat_template_kwargs": None,
 }
