@@ -46,7 +46,8 @@ def answer_of(response):
     if response.headers["content-type"].startswith("text/event-stream"):
         return response.text.count("data: ")
     body = response.json()
-    return body["model"], body["choices"], body["usage"]
+    usage = {name: count for name, count in body["usage"].items() if name != "prompt_tokens_details"}
+    return body["model"], body["choices"], usage
 
 
 def refused(response, field):
