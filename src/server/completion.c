@@ -269,6 +269,8 @@ static void take_event(struct completion *completion,
         completion->n_cached_tokens += event->n_cached_tokens;
         completion->n_completion_tokens += event->n_completion_tokens;
         return;
+    case EVENT_LOGITS:
+        return; /* of a session, not of a request */
     }
 }
 
