@@ -37,7 +37,7 @@ async function refused(type, status, promise) {
 async function metric(name) {
     const answer = await fetch(`${process.env.REALM_URL}/metrics`,
         { headers: { authorization: `Bearer ${process.env.REALM_KEY}` } });
-    return Number((await answer.text()).match(new RegExp(`^${name} (\\S+)$`, 'm'))[1]);
+    return Number((await answer.text()).match(new RegExp(`^${name}(?:\\{.*\\})? (\\S+)$`, 'm'))[1]);
 }
 
 async function until(condition) {
