@@ -107,7 +107,7 @@ install_headers() {
     cp -R "$wasmtime/include/." "$1/"
     make_conf_header "$1/wasmtime/conf.h.in" >"$1/wasmtime/conf.h"
     rm "$1/wasmtime/conf.h.in"
-    cp "$llguidance/llguidance.h" include/realm_template.h "$1/"
+    cp "$llguidance/llguidance.h" include/*.h "$1/"
 }
 
 install_prefix() {

@@ -13,5 +13,6 @@ mod python_json;
 mod python_method;
 mod python_time;
 mod source;
+mod store_limits;
 mod template;
 mod template_c;

@@ -1,0 +1,121 @@
+/* generate: a whole generation in the engine, and the stream it comes by. */
+#include "sandbox/call.h"
+#include "sandbox/call_stream.h"
+
+#define MAX_STOPS   16u
+#define KNOWN_FLAGS                                                                                \
+    (REALM_GENERATE_IGNORE_END | REALM_GENERATE_ECHO_SPECIAL | REALM_GENERATE_LOGPROBS)
+
+struct generate_request {
+    struct realm_generate_options options;
+    struct bytes stops[MAX_STOPS];
+    uint32_t n_stops;
+    struct guest_sequence *sequence;
+    struct guest_sampler *sampler; /* NULL: greedy */
+};
+
+static void wake_guest(void *context)
+{
+    instance_wake(context);
+}
+
+/* Strings, each followed by a zero byte. */
+static int64_t read_stops(struct call *call, struct bytes list, struct generate_request *out)
+{
+    while (list.length > 0) {
+        const uint8_t *end = memchr(list.data, 0, list.length);
+        if (end == NULL || end == list.data || out->n_stops == MAX_STOPS) {
+            return call_fail(call,
+                             REALM_GUEST_INVALID_ARGUMENT,
+                             "stop strings: at most %u, none empty, a zero byte behind each",
+                             MAX_STOPS);
+        }
+        const size_t n = (size_t)(end - list.data);
+        out->stops[out->n_stops++] = (struct bytes){.data = list.data, .length = n};
+        list.data += n + 1;
+        list.length -= n + 1;
+    }
+    return 0;
+}
+
+static int64_t read_options(struct call *call, struct generate_request *out)
+{
+    struct bytes options;
+    struct bytes stops;
+    if (!call_bytes(call, 1, &options) || !call_bytes(call, 3, &stops)) {
+        return call_bad_pointer(call);
+    }
+    memcpy(&out->options,
+           options.data,
+           options.length < sizeof(out->options) ? options.length : sizeof(out->options));
+    if ((out->options.flags & ~(uint32_t)KNOWN_FLAGS) != 0 ||
+        out->options.n_top_logprobs > REALM_MAX_TOP_LOGPROBS) {
+        return call_fail(call,
+                         REALM_GUEST_INVALID_ARGUMENT,
+                         "flags %u with %u top log-probabilities; at most %u",
+                         out->options.flags,
+                         out->options.n_top_logprobs,
+                         REALM_MAX_TOP_LOGPROBS);
+    }
+    const int32_t sampler = out->options.sampler;
+    out->sampler = handles_get(&call->instance->handles, sampler, HANDLE_SAMPLER);
+    if ((sampler != 0 && out->sampler == NULL) || out->options.matcher != 0) {
+        return call_bad_handle(call);
+    }
+    return read_stops(call, stops, out);
+}
+
+static int64_t submit(struct call *call, const struct generate_request *wanted)
+{
+    const struct guest_sequence *sequence = wanted->sequence;
+    const uint32_t flags = wanted->options.flags;
+    struct request request = {
+        .model = sequence->model,
+        .prompt = sequence->tokens.ids,
+        .n_prompt = (uint32_t)sequence->tokens.length,
+        .max_tokens = wanted->options.max_tokens,
+        .min_tokens = wanted->options.min_tokens,
+        .ignore_end = (flags & REALM_GENERATE_IGNORE_END) != 0,
+        .echo_special = (flags & REALM_GENERATE_ECHO_SPECIAL) != 0,
+        .stops = wanted->stops,
+        .n_stops = wanted->n_stops,
+        .wake = wake_guest,
+        .wake_context = call->instance,
+    };
+    if (wanted->sampler != NULL) {
+        request.sampling = wanted->sampler->options;
+    }
+    request.sampling.logprobs = (flags & REALM_GENERATE_LOGPROBS) != 0;
+    request.sampling.n_top_logprobs =
+        request.sampling.logprobs ? wanted->options.n_top_logprobs : 0;
+    struct guest_stream *stream = alloc_zeroed(ALLOC_GUEST, 1, sizeof(struct guest_stream));
+    if (stream == NULL) {
+        return call_fail(call, REALM_GUEST_FAILED, "out of memory");
+    }
+    struct realm_error error;
+    if (engine_submit(
+            call->instance->sandbox->engine, &request, &stream->generation, &error) != REALM_OK) {
+        alloc_free(stream);
+        return call_fail_with(call, &error);
+    }
+    stream->sequence = wanted->sequence;
+    wanted->sequence->stream = stream;
+    call->instance->prompt_tokens += request.n_prompt;
+    return call_new_handle(call, HANDLE_STREAM, stream);
+}
+
+int64_t call_generate(struct call *call)
+{
+    struct generate_request wanted = {.sequence = call_object(call, 0, HANDLE_SEQUENCE)};
+    if (wanted.sequence == NULL) {
+        return call_bad_handle(call);
+    }
+    if (wanted.sequence->stream != NULL) {
+        return call_fail(call, REALM_GUEST_BUSY, "a generation runs on the sequence already");
+    }
+    if (wanted.sequence->tokens.length == 0) {
+        return call_fail(call, REALM_GUEST_INVALID_ARGUMENT, "the sequence is empty");
+    }
+    const int64_t refused = read_options(call, &wanted);
+    return refused != 0 ? refused : submit(call, &wanted);
+}

@@ -1,0 +1,19 @@
+/* Reading streams, for the calls that do. */
+#ifndef REALM_SANDBOX_CALL_STREAM_H
+#define REALM_SANDBOX_CALL_STREAM_H
+
+#include "sandbox/call.h"
+#include "sandbox/objects.h"
+
+/* Appends tokens to a sequence: its new length, an error, or CALL_ENDS. */
+int64_t guest_sequence_append(struct call *call,
+                              struct guest_sequence *sequence,
+                              const token_id *tokens,
+                              size_t n_tokens);
+
+/* Makes the next event the held one; false: there is none now. */
+bool stream_look(struct guest_stream *stream);
+/* Takes the held event: the sequence grows by its token, counters move.  0 or CALL_ENDS. */
+int64_t stream_take(struct call *call, struct guest_stream *stream);
+
+#endif

@@ -1,0 +1,28 @@
+/* Compiling a module in a process of its own: no privileges, no files, no network, bounded time and
+ * memory.  What a hostile module might make of the compiler ends there. */
+#ifndef REALM_SANDBOX_COMPILE_H
+#define REALM_SANDBOX_COMPILE_H
+
+#include "sandbox/sandbox.h"
+
+/* What parent and child say to each other before the module's bytes. */
+struct compile_order {
+    uint64_t module_bytes;
+    uint64_t memory_bytes;
+    uint64_t time_ms;
+};
+
+#define COMPILE_MAX_CODE_BYTES ((size_t)512 * 1024 * 1024)
+#define COMPILE_COMMAND        "compile-program"
+
+/* Compiled code of a module, by alloc_free.  compiler: see sandbox_options.
+ * INVALID_FORMAT with Wasmtime's words; RESOURCE_EXHAUSTED names compile_ms or
+ * compile_memory_bytes; UNAVAILABLE: no process could be started.  Blocks. */
+REALM_MUST_CHECK realm_status compile_module(const char *compiler,
+                                             struct bytes module,
+                                             const struct sandbox_limits *limits,
+                                             uint8_t **code,
+                                             size_t *n_code_bytes,
+                                             struct realm_error *error);
+
+#endif

@@ -1,0 +1,487 @@
+#include "sandbox/instance.h"
+
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "engine/engine.h"
+#include "sandbox/call.h"
+#include "sandbox/linker.h"
+#include "sandbox/outcome.h"
+#include "sandbox/state.h"
+
+#include <realm_store.h>
+
+#define OUTPUT_BYTES    ((size_t)64 * 1024)
+#define INPUT_BYTES     ((size_t)1024 * 1024)
+#define MAX_META_BYTES  ((size_t)4096)
+#define INITIALIZE      "_initialize"
+
+/* --- birth and death ---------------------------------------------------------------------------
+ */
+
+static void instance_drop(struct instance *instance)
+{
+    if (atomic_fetch_sub(&instance->owners, 1) != 1) {
+        return;
+    }
+    alloc_free(instance->reading);
+    mailbox_deinit(&instance->output);
+    mailbox_deinit(&instance->input);
+    mutex_deinit(&instance->lock);
+    handles_deinit(&instance->handles);
+    program_release(instance->program);
+    sandbox_tenant_release(instance->tenant);
+    alloc_free(instance->waiting);
+    alloc_free(instance->request);
+    alloc_free(instance->meta);
+    alloc_free(instance);
+}
+
+static bool write_meta(struct instance *instance, const struct instance_options *options)
+{
+    struct strbuf meta;
+    strbuf_init(&meta, ALLOC_GUEST, MAX_META_BYTES);
+    const char *model = options->model != NULL ? engine_model_name(options->model) : "";
+    const char *source = options->source != NULL ? options->source : "run";
+    (void)strbuf_append_text(&meta, "{\"program\":");
+    (void)strbuf_append_json(&meta, instance->program->name, strlen(instance->program->name));
+    (void)strbuf_append_text(&meta, ",\"function\":");
+    (void)strbuf_append_json(&meta, instance->export, strlen(instance->export));
+    (void)strbuf_append_format(&meta, ",\"version\":%u,\"model\":", options->version);
+    (void)strbuf_append_json(&meta, model, strlen(model));
+    (void)strbuf_append_text(&meta, ",\"source\":");
+    (void)strbuf_append_json(&meta, source, strlen(source));
+    (void)strbuf_append_format(&meta, ",\"stream\":%s}", options->stream ? "true" : "false");
+    const bool whole = !meta.failed;
+    if (whole) {
+        instance->meta = alloc_string(ALLOC_GUEST, meta.text, meta.length);
+        instance->n_meta = meta.length;
+    }
+    strbuf_deinit(&meta);
+    return whole && instance->meta != NULL;
+}
+
+static bool copy_request(struct instance *instance, struct bytes request)
+{
+    instance->request = alloc_string(
+        ALLOC_GUEST, request.data != NULL ? (const char *)request.data : "", request.length);
+    instance->n_request = request.length;
+    return instance->request != NULL;
+}
+
+static enum task_turn take_turn(struct task *task);
+
+static struct instance *instance_create(struct sandbox *sandbox,
+                                        const struct instance_options *options,
+                                        const struct sandbox_limits *limits)
+{
+    struct instance *instance = alloc_zeroed(ALLOC_GUEST, 1, sizeof(struct instance));
+    if (instance == NULL) {
+        return NULL;
+    }
+    instance->task.turn = take_turn;
+    atomic_init(&instance->owners, 1);
+    instance->sandbox = sandbox;
+    instance->program = options->program;
+    program_acquire(instance->program);
+    instance->tenant = options->tenant;
+    tenant_hold(instance->tenant);
+    instance->model = options->model;
+    instance->limits = *limits;
+    instance->takes_input = options->takes_input;
+    instance->wake = options->wake;
+    instance->wake_context = options->wake_context;
+    instance->breach = -1;
+    mutex_init(&instance->lock);
+    mailbox_init(&instance->output, OUTPUT_BYTES);
+    mailbox_init(&instance->input, INPUT_BYTES);
+    handles_init(&instance->handles, limits->handles);
+    instance->waiting = alloc_zeroed(ALLOC_GUEST, 1, linker_wait_bytes());
+    return instance;
+}
+
+static realm_status choose_seed(struct instance *instance, uint64_t seed, struct realm_error *error)
+{
+    if (seed == 0) {
+        REALM_TRY(random_bytes(&seed, sizeof(seed), error));
+    }
+    instance->seed = seed;
+    instance->random = (struct philox){.seed = seed};
+    return REALM_OK;
+}
+
+/* Counts one more instance, or refuses. */
+static realm_status enter(struct sandbox *sandbox,
+                          struct sandbox_tenant *tenant,
+                          const struct sandbox_limits *limits,
+                          struct realm_error *error)
+{
+    if (atomic_fetch_add(&tenant->instances, 1) >= limits->instances) {
+        atomic_fetch_sub(&tenant->instances, 1);
+        atomic_fetch_add(&sandbox->counters.breaches[LIMIT_instances], 1);
+        return realm_error_set(error,
+                               REALM_RESOURCE_EXHAUSTED,
+                               "limit instances: %llu programs of this tenant run already",
+                               (unsigned long long)limits->instances);
+    }
+    if (atomic_fetch_add(&sandbox->counters.instances, 1) >= sandbox->runtime.max_instances) {
+        atomic_fetch_sub(&sandbox->counters.instances, 1);
+        atomic_fetch_sub(&tenant->instances, 1);
+        return realm_error_set(error,
+                               REALM_UNAVAILABLE,
+                               "%u programs run already; try again",
+                               sandbox->runtime.max_instances);
+    }
+    return REALM_OK;
+}
+
+static void leave(struct sandbox *sandbox, struct sandbox_tenant *tenant)
+{
+    atomic_fetch_sub(&sandbox->counters.instances, 1);
+    atomic_fetch_sub(&tenant->instances, 1);
+}
+
+realm_status instance_start(struct sandbox *sandbox,
+                            const struct instance_options *options,
+                            uint32_t depth,
+                            const struct sandbox_limits *limits,
+                            struct instance **out,
+                            struct realm_error *error)
+{
+    *out = NULL;
+    const char *export = program_export_of(options->program, options->function);
+    if (export == NULL) {
+        return realm_error_set(error,
+                               REALM_NOT_FOUND,
+                               "program %s has no function \"%s\"",
+                               options->program->name,
+                               options->function);
+    }
+    REALM_TRY(enter(sandbox, options->tenant, limits, error));
+    struct instance *instance = instance_create(sandbox, options, limits);
+    realm_status status = REALM_OK;
+    if (instance == NULL) {
+        status = realm_error_out_of_memory(error, sizeof(struct instance), "a guest");
+    } else {
+        instance->export = export;
+        instance->depth = depth;
+        status = choose_seed(instance, options->seed, error);
+    }
+    if (status == REALM_OK && (instance->waiting == NULL || !write_meta(instance, options) ||
+                               !copy_request(instance, options->request))) {
+        status = realm_error_out_of_memory(error, options->request.length, "a guest's request");
+    }
+    if (status != REALM_OK) {
+        leave(sandbox, options->tenant);
+        if (instance != NULL) {
+            instance_drop(instance);
+        }
+        return status;
+    }
+    atomic_fetch_add(&sandbox->counters.started, 1);
+    atomic_store(&instance->owners, 2);
+    *out = instance;
+    poller_wake(&sandbox->poller, &instance->task);
+    return REALM_OK;
+}
+
+realm_status sandbox_start(struct sandbox *sandbox,
+                           const struct instance_options *options,
+                           struct instance **out,
+                           struct realm_error *error)
+{
+    const struct sandbox_limits limits = tenant_limits(options->tenant);
+    return instance_start(sandbox, options, 0, &limits, out, error);
+}
+
+/* --- a turn ------------------------------------------------------------------------------------
+ */
+
+/* The clock ticked while the guest ran: others have their turn, unless it has run too long. */
+static wasmtime_error_t *on_tick(wasmtime_context_t *context,
+                                 void *data,
+                                 uint64_t *delta,
+                                 wasmtime_update_deadline_kind_t *kind)
+{
+    (void)context;
+    struct instance *instance = data;
+    instance->slices++;
+    if ((uint64_t)instance->slices * RUNTIME_TICK_MS > instance->limits.cpu_ms) {
+        instance->breach = LIMIT_cpu_ms;
+        return wasmtime_error_new("too long without a host call");
+    }
+    *delta = 1;
+    *kind = WASMTIME_UPDATE_DEADLINE_YIELD;
+    instance->yielded = true;
+    return NULL;
+}
+
+static void begin_store(struct instance *instance)
+{
+    const struct sandbox_limits *limits = &instance->limits;
+    instance->store = wasmtime_store_new(instance->sandbox->runtime.engine, instance, NULL);
+    instance->context = wasmtime_store_context(instance->store);
+    realm_store_limit(
+        instance->store, (size_t)limits->memory_bytes, (size_t)limits->table_elements);
+    wasmtime_store_epoch_deadline_callback(instance->store, on_tick, instance, NULL);
+    wasmtime_context_set_epoch_deadline(instance->context, 1);
+    instance->error = wasmtime_context_set_fuel(instance->context, limits->fuel);
+    instance->future = wasmtime_instance_pre_instantiate_async(instance->program->ready,
+                                                               instance->context,
+                                                               &instance->wasm,
+                                                               &instance->trap,
+                                                               &instance->error);
+}
+
+static void begin_call(struct instance *instance, const char *export, size_t n_results)
+{
+    wasmtime_extern_t item = {.kind = WASMTIME_EXTERN_MEMORY};
+    (void)wasmtime_instance_export_get(
+        instance->context, &instance->wasm, export, strlen(export), &item);
+    if (!REALM_INVARIANT(item.kind == WASMTIME_EXTERN_FUNC)) { /* program.c has looked */
+        instance->error = wasmtime_error_new("the export is no function");
+        return;
+    }
+    instance->function = item.of.func;
+    instance->slices = 0;
+    instance->future = wasmtime_func_call_async(instance->context,
+                                                &instance->function,
+                                                NULL,
+                                                0,
+                                                &instance->result,
+                                                n_results,
+                                                &instance->trap,
+                                                &instance->error);
+}
+
+/* A part of the work has ended well: the next one begins.  False: that was the last. */
+static bool next_phase(struct instance *instance)
+{
+    if (instance->phase == PHASE_RUNNING) {
+        return false;
+    }
+    if (instance->phase == PHASE_STARTING && instance->program->initializes) {
+        instance->phase = PHASE_INITIALIZING;
+        begin_call(instance, INITIALIZE, 0);
+        return true;
+    }
+    instance->phase = PHASE_RUNNING;
+    begin_call(instance, instance->export, strcmp(instance->export, "_start") == 0 ? 0 : 1);
+    return true;
+}
+
+/* Runs the guest until it has ended (ENDED), waits, or its slice is over. */
+static enum task_turn advance(struct instance *instance)
+{
+    if (instance->store == NULL) {
+        begin_store(instance);
+    }
+    while (instance->future != NULL) {
+        instance->yielded = false;
+        instance->task.wake_at_ns = 0;
+        if (!wasmtime_call_future_poll(instance->future)) {
+            return instance->yielded ? TURN_GOES_ON : TURN_WAITS;
+        }
+        wasmtime_call_future_delete(instance->future);
+        instance->future = NULL;
+        if (instance->trap != NULL || instance->error != NULL || !next_phase(instance)) {
+            break;
+        }
+    }
+    return TURN_ENDED;
+}
+
+static void note_usage(struct instance *instance)
+{
+    uint64_t fuel_left = 0;
+    struct instance_usage *usage = &instance->end.usage;
+    if (instance->context != NULL) {
+        wasmtime_error_t *error = wasmtime_context_get_fuel(instance->context, &fuel_left);
+        if (error != NULL) {
+            wasmtime_error_delete(error);
+        }
+        usage->fuel = instance->limits.fuel - fuel_left;
+        if (instance->has_memory) {
+            usage->memory_bytes =
+                wasmtime_memory_data_size(instance->context, &instance->memory);
+        }
+    }
+    usage->host_calls = instance->host_calls;
+    usage->output_bytes = instance->output_bytes;
+    usage->prompt_tokens = instance->prompt_tokens;
+    usage->completion_tokens = instance->completion_tokens;
+}
+
+/* Gives everything of the guest back.  The future first: it borrows the store. */
+static void end_guest(struct instance *instance)
+{
+    if (instance->future != NULL) {
+        wasmtime_call_future_delete(instance->future);
+        instance->future = NULL;
+    }
+    enum handle_kind kind;
+    void *object;
+    while ((object = handles_pop(&instance->handles, &kind)) != NULL) {
+        call_destroy_object(instance, kind, object);
+    }
+    note_usage(instance);
+    if (instance->store != NULL) {
+        wasmtime_store_delete(instance->store);
+        instance->store = NULL;
+        instance->context = NULL;
+    }
+}
+
+static void count_end(const struct instance *instance)
+{
+    struct sandbox_counters *counters = &instance->sandbox->counters;
+    const realm_status status = instance->end.status;
+    atomic_fetch_add(status == REALM_OK          ? &counters->succeeded
+                     : status == REALM_CANCELLED ? &counters->cancelled
+                                                 : &counters->failed,
+                     1);
+    atomic_fetch_add(&counters->host_calls, instance->host_calls);
+    if (instance->breach >= 0) {
+        atomic_fetch_add(&counters->breaches[instance->breach], 1);
+        log_info("guest_limit",
+                 LOG_TEXT("program", instance->program->name),
+                 LOG_TEXT("tenant", instance->tenant->id),
+                 LOG_TEXT("limit", instance->end.limit));
+    }
+}
+
+static void finish(struct instance *instance)
+{
+    end_guest(instance);
+    outcome_tell(instance);
+    count_end(instance);
+    leave(instance->sandbox, instance->tenant);
+    mutex_lock(&instance->lock);
+    instance->finished = true;
+    mutex_unlock(&instance->lock);
+    mailbox_close(&instance->output);
+    instance_signal(instance);
+    instance_drop(instance);
+}
+
+static enum task_turn take_turn(struct task *task)
+{
+    struct instance *instance = (struct instance *)task;
+    enum task_turn turn = TURN_ENDED;
+    if (!atomic_load(&instance->cancelled)) {
+        runtime_enter(&instance->sandbox->runtime);
+        turn = advance(instance);
+        runtime_leave(&instance->sandbox->runtime);
+    }
+    if (turn == TURN_ENDED) {
+        finish(instance);
+    }
+    return turn;
+}
+
+void instance_wake(struct instance *instance)
+{
+    poller_wake(&instance->sandbox->poller, &instance->task);
+}
+
+/* --- the reader's side -------------------------------------------------------------------------
+ */
+
+void instance_signal(struct instance *instance)
+{
+    mutex_lock(&instance->lock);
+    if (instance->wake != NULL && !instance->reader_gone) {
+        instance->wake(instance->wake_context);
+    }
+    mutex_unlock(&instance->lock);
+}
+
+static bool has_finished(struct instance *instance)
+{
+    mutex_lock(&instance->lock);
+    const bool finished = instance->finished;
+    mutex_unlock(&instance->lock);
+    return finished;
+}
+
+bool instance_next(struct instance *instance, struct guest_event *out)
+{
+    alloc_free(instance->reading);
+    /* Asked before the box: what it put there before it finished is seen. */
+    const bool finished = has_finished(instance);
+    bool has_room;
+    instance->reading = mailbox_take(&instance->output, &has_room);
+    const struct message *message = instance->reading;
+    if (message != NULL) {
+        if (has_room && !finished) {
+            instance_wake(instance);
+        }
+        *out = (struct guest_event){
+            .kind = (enum guest_event_kind)message->kind,
+            .level = message->level,
+            .bytes = {.data = message->bytes, .length = message->n_bytes},
+        };
+        return true;
+    }
+    if (!finished || instance->told_end) {
+        return false;
+    }
+    instance->told_end = true;
+    *out = instance->end;
+    return true;
+}
+
+bool instance_wait(struct instance *instance, uint32_t timeout_ms)
+{
+    return mailbox_wait(&instance->output, timeout_ms);
+}
+
+realm_status
+instance_deliver(struct instance *instance, struct bytes message, struct realm_error *error)
+{
+    if (!instance->takes_input) {
+        return realm_error_set(error, REALM_INVALID_ARGUMENT, "this run takes no input");
+    }
+    bool was_empty;
+    switch (mailbox_put(&instance->input, 0, 0, message, &was_empty)) {
+    case MAILBOX_PUT:
+        instance_wake(instance);
+        return REALM_OK;
+    case MAILBOX_FULL:
+        return realm_error_set(error,
+                               REALM_RESOURCE_EXHAUSTED,
+                               "the program has not read the %zu bytes sent before",
+                               INPUT_BYTES);
+    case MAILBOX_CLOSED:
+        return realm_error_set(error, REALM_INVALID_ARGUMENT, "the input was closed");
+    case MAILBOX_OUT_OF_MEMORY:
+        break;
+    }
+    return realm_error_out_of_memory(error, message.length, "a message");
+}
+
+void instance_close_input(struct instance *instance)
+{
+    mailbox_close(&instance->input);
+    instance_wake(instance);
+}
+
+void instance_cancel(struct instance *instance)
+{
+    atomic_store(&instance->cancelled, true);
+    if (!has_finished(instance)) {
+        instance_wake(instance);
+    }
+}
+
+void instance_release(struct instance *instance)
+{
+    if (instance == NULL) {
+        return;
+    }
+    mutex_lock(&instance->lock);
+    instance->reader_gone = true;
+    mutex_unlock(&instance->lock);
+    mailbox_close(&instance->output);
+    instance_cancel(instance);
+    instance_drop(instance);
+}

@@ -1,0 +1,97 @@
+/* One run of one function: a Wasmtime store with the guest's memory, its handles, its output and
+ * input, and how far it has come.
+ *
+ * Two owners: the reader (who started it) and the poller (until it has ended); the last frees it.
+ * What lies under "guest" is touched only by the thread that has the instance's turn.
+ *
+ * Life: STARTING -> INITIALIZING (when the module wants it) -> RUNNING -> ended.  A turn polls the
+ * guest until it has ended, waits for something, or has used its slice of time. */
+#ifndef REALM_SANDBOX_INSTANCE_H
+#define REALM_SANDBOX_INSTANCE_H
+
+#include "base/random.h"
+#include "sandbox/handles.h"
+#include "sandbox/limits.h"
+#include "sandbox/mailbox.h"
+#include "sandbox/poller.h"
+#include "sandbox/program.h"
+
+struct call_wait;
+
+enum instance_phase { PHASE_STARTING, PHASE_INITIALIZING, PHASE_RUNNING };
+
+/* Kinds of mailbox messages are guest_event_kind's. */
+struct instance {
+    struct task task; /* first: the poller's view */
+    _Atomic uint32_t owners;
+    _Atomic bool cancelled;
+    struct sandbox *sandbox;
+    struct program *program;
+    struct sandbox_tenant *tenant;
+    struct engine_model *model;
+    struct sandbox_limits limits;
+    const char *export; /* to be called */
+    char *request;
+    size_t n_request;
+    char *meta;
+    size_t n_meta;
+    bool takes_input;
+    uint32_t depth; /* programs above this one */
+    uint64_t seed;
+
+    struct mailbox output; /* FINISHED is not in it: see `finished` */
+    struct mailbox input;
+    void (*wake)(void *context);
+    void *wake_context;
+    struct mutex lock; /* finished, its event, and that wake is not called after release */
+    bool finished;
+    bool reader_gone;
+    struct guest_event end; /* FINISHED */
+    char end_message[sizeof(((struct realm_error *)0)->message)];
+    /* The reader's: */
+    struct message *reading;
+    bool told_end;
+
+    /* guest */
+    enum instance_phase phase;
+    wasmtime_store_t *store;
+    wasmtime_context_t *context;
+    wasmtime_instance_t wasm;
+    wasmtime_memory_t memory;
+    bool has_memory;
+    wasmtime_func_t function;
+    wasmtime_val_t result;
+    wasmtime_call_future_t *future;
+    wasm_trap_t *trap;
+    wasmtime_error_t *error;
+    uint32_t slices; /* of the clock, since the last host call */
+    bool yielded;    /* the slice is over */
+    bool exited;     /* proc_exit: ended by itself, exit_code says how */
+    int32_t exit_code;
+    struct call_wait *waiting; /* the call it is suspended in */
+    struct handle_table handles;
+    uint64_t n_sequences;
+    uint64_t n_sequence_tokens;
+    uint64_t host_calls;
+    uint64_t output_bytes;
+    uint64_t log_bytes;
+    uint64_t prompt_tokens;
+    uint64_t completion_tokens;
+    struct philox random;
+    int32_t breach; /* enum limit that was passed, or -1 */
+    char last_error[256];
+};
+
+/* The same as sandbox_start, for a guest's own call: depth counts the programs above. */
+REALM_MUST_CHECK realm_status instance_start(struct sandbox *sandbox,
+                                             const struct instance_options *options,
+                                             uint32_t depth,
+                                             const struct sandbox_limits *limits,
+                                             struct instance **out,
+                                             struct realm_error *error);
+/* Makes it run on: what it waits for may be there.  Any thread. */
+void instance_wake(struct instance *instance);
+/* Tells the reader that there is something to read. */
+void instance_signal(struct instance *instance);
+
+#endif

@@ -1,0 +1,49 @@
+/* What handles stand for. */
+#ifndef REALM_SANDBOX_OBJECTS_H
+#define REALM_SANDBOX_OBJECTS_H
+
+#include "engine/engine.h"
+#include "sandbox/instance.h"
+#include "tokenizer/tokenizer.h"
+
+#define SAMPLER_MAX_BIASES 1024u
+
+/* A sequence of tokens as a guest sees it. */
+struct guest_sequence {
+    struct engine_model *model;
+    struct token_list tokens;
+    struct guest_stream *stream; /* of the generation that runs on it; NULL: none */
+};
+
+/* Counted: a generation or step may outlive the handle. */
+struct guest_sampler {
+    uint32_t owners;
+    struct sampler_options options; /* biases points to `biases` */
+    struct sampler_bias *biases;
+    bool seeded; /* the guest chose the seed */
+};
+
+/* Where events come from: a generation of the engine, or another program. */
+struct guest_stream {
+    struct generation *generation;
+    struct instance *child;
+    struct guest_sequence *sequence; /* of the generation; NULL once it was dropped */
+    struct guest_sampler *sampler;   /* held */
+    bool ended;                      /* FINISHED was given */
+    uint32_t n_prompt;
+    uint32_t n_cached;
+    uint32_t n_completion;
+    /* An event that was looked at and not yet given: */
+    bool held;
+    struct event event;             /* of the generation */
+    struct guest_event child_event; /* of the program */
+};
+
+/* NULL: out of memory. */
+struct guest_sequence *guest_sequence_create(struct engine_model *model);
+void guest_sequence_destroy(struct instance *instance, struct guest_sequence *sequence);
+void guest_sampler_release(struct guest_sampler *sampler);
+/* Cancels what runs. */
+void guest_stream_destroy(struct instance *instance, struct guest_stream *stream);
+
+#endif

@@ -1,0 +1,232 @@
+#include "sandbox/poller.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define NS_PER_MS UINT64_C(1000000)
+/* Guests come behind the engine when cores are few: their host calls are short, its steps are what
+ * everybody waits for. */
+#define GUEST_NICENESS 5
+
+/* --- the heap of deadlines --------------------------------------------------------------------- */
+
+static void heap_place(struct poller *poller, uint32_t index, struct task *task)
+{
+    poller->heap[index] = task;
+    task->heap_index = index;
+}
+
+static void heap_up(struct poller *poller, uint32_t index)
+{
+    struct task *task = poller->heap[index];
+    while (index > 0) {
+        const uint32_t parent = (index - 1) / 2;
+        if (poller->heap[parent]->wake_at_ns <= task->wake_at_ns) {
+            break;
+        }
+        heap_place(poller, index, poller->heap[parent]);
+        index = parent;
+    }
+    heap_place(poller, index, task);
+}
+
+static void heap_down(struct poller *poller, uint32_t index)
+{
+    struct task *task = poller->heap[index];
+    for (;;) {
+        uint32_t child = 2 * index + 1;
+        if (child >= poller->n_heap) {
+            break;
+        }
+        if (child + 1 < poller->n_heap &&
+            poller->heap[child + 1]->wake_at_ns < poller->heap[child]->wake_at_ns) {
+            child++;
+        }
+        if (task->wake_at_ns <= poller->heap[child]->wake_at_ns) {
+            break;
+        }
+        heap_place(poller, index, poller->heap[child]);
+        index = child;
+    }
+    heap_place(poller, index, task);
+}
+
+static void heap_insert(struct poller *poller, struct task *task)
+{
+    if (!REALM_INVARIANT(poller->n_heap < poller->heap_capacity)) {
+        return;
+    }
+    heap_place(poller, poller->n_heap, task);
+    poller->n_heap++;
+    heap_up(poller, task->heap_index);
+}
+
+static void heap_remove(struct poller *poller, struct task *task)
+{
+    const uint32_t index = task->heap_index;
+    poller->n_heap--;
+    if (index == poller->n_heap) {
+        return;
+    }
+    heap_place(poller, index, poller->heap[poller->n_heap]);
+    heap_up(poller, index);
+    heap_down(poller, poller->heap[index]->heap_index);
+}
+
+/* --- the run queue ----------------------------------------------------------------------------- */
+
+static void enqueue(struct poller *poller, struct task *task)
+{
+    task->state = TASK_QUEUED;
+    task->next = NULL;
+    if (poller->last != NULL) {
+        poller->last->next = task;
+    } else {
+        poller->first = task;
+    }
+    poller->last = task;
+}
+
+static void enqueue_due(struct poller *poller)
+{
+    if (poller->n_heap == 0) {
+        return;
+    }
+    const uint64_t now_ns = clock_monotonic_ns();
+    while (poller->n_heap > 0 && poller->heap[0]->wake_at_ns <= now_ns) {
+        struct task *task = poller->heap[0];
+        heap_remove(poller, task);
+        enqueue(poller, task);
+    }
+}
+
+/* The next task to run, or NULL: the poller closes. */
+static struct task *take(struct poller *poller) THREAD_REQUIRES(poller->lock)
+{
+    for (;;) {
+        enqueue_due(poller);
+        struct task *task = poller->first;
+        if (task != NULL) {
+            poller->first = task->next;
+            if (poller->first == NULL) {
+                poller->last = NULL;
+            }
+            task->state = TASK_RUNNING;
+            return task;
+        }
+        if (poller->closing) {
+            return NULL;
+        }
+        if (poller->n_heap > 0) {
+            const uint64_t now_ns = clock_monotonic_ns();
+            const uint64_t due_ns = poller->heap[0]->wake_at_ns;
+            const uint64_t left_ms = due_ns > now_ns ? (due_ns - now_ns) / NS_PER_MS + 1 : 0;
+            (void)condition_wait_ms(&poller->changed,
+                                    &poller->lock,
+                                    left_ms < UINT32_MAX ? (uint32_t)left_ms : UINT32_MAX);
+        } else {
+            condition_wait(&poller->changed, &poller->lock);
+        }
+    }
+}
+
+static void put_back(struct poller *poller, struct task *task, enum task_turn turn)
+{
+    if (turn == TURN_GOES_ON || task->state == TASK_WOKEN) {
+        enqueue(poller, task);
+        return;
+    }
+    task->state = TASK_WAITING;
+    if (task->wake_at_ns != 0) {
+        heap_insert(poller, task);
+    }
+}
+
+static void run(void *context)
+{
+    struct poller *poller = context;
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), GUEST_NICENESS);
+    mutex_lock(&poller->lock);
+    for (;;) {
+        struct task *task = take(poller);
+        if (task == NULL) {
+            break;
+        }
+        poller->turns++;
+        mutex_unlock(&poller->lock);
+        const enum task_turn turn = task->turn(task);
+        mutex_lock(&poller->lock);
+        if (turn != TURN_ENDED) {
+            put_back(poller, task, turn);
+        }
+    }
+    mutex_unlock(&poller->lock);
+}
+
+realm_status poller_init(struct poller *poller,
+                         uint32_t n_threads,
+                         uint32_t max_tasks,
+                         struct realm_error *error)
+{
+    *poller = (struct poller){.heap_capacity = max_tasks};
+    mutex_init(&poller->lock);
+    condition_init(&poller->changed);
+    realm_status status = REALM_OK;
+    poller->heap = alloc_zeroed(ALLOC_GUEST, max_tasks, sizeof(struct task *));
+    if (poller->heap == NULL) {
+        status = realm_error_out_of_memory(
+            error, max_tasks * sizeof(struct task *), "the guests' deadlines");
+    }
+    while (status == REALM_OK && poller->n_threads < n_threads) {
+        status = thread_start(
+            &poller->threads[poller->n_threads], "guest", run, poller, error);
+        poller->n_threads += status == REALM_OK ? 1 : 0;
+    }
+    if (status != REALM_OK) {
+        poller_deinit(poller);
+    }
+    return status;
+}
+
+void poller_deinit(struct poller *poller)
+{
+    mutex_lock(&poller->lock);
+    poller->closing = true;
+    condition_broadcast(&poller->changed);
+    mutex_unlock(&poller->lock);
+    for (uint32_t i = 0; i < poller->n_threads; i++) {
+        thread_join(&poller->threads[i]);
+    }
+    poller->n_threads = 0;
+    alloc_free(poller->heap);
+    poller->heap = NULL;
+    condition_deinit(&poller->changed);
+    mutex_deinit(&poller->lock);
+}
+
+void poller_wake(struct poller *poller, struct task *task)
+{
+    mutex_lock(&poller->lock);
+    if (task->state == TASK_RUNNING) {
+        task->state = TASK_WOKEN;
+    } else if (task->state == TASK_WAITING || task->state == TASK_IDLE) {
+        if (task->state == TASK_WAITING && task->wake_at_ns != 0) {
+            heap_remove(poller, task);
+        }
+        enqueue(poller, task);
+        condition_signal(&poller->changed);
+    }
+    mutex_unlock(&poller->lock);
+}
+
+uint64_t poller_turns(struct poller *poller)
+{
+    mutex_lock(&poller->lock);
+    const uint64_t turns = poller->turns;
+    mutex_unlock(&poller->lock);
+    return turns;
+}

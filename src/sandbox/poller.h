@@ -1,0 +1,54 @@
+/* A few threads that run many tasks, each for a short while at a time; a task that waits is in no
+ * thread and costs nothing.
+ *
+ * Invariants (all under `lock`)
+ *  (1) a task is in the run queue exactly while it is QUEUED, in the heap exactly while it is
+ *      WAITING with a deadline.
+ *  (2) a wake that comes while the task runs is not lost: RUNNING becomes WOKEN, and the task is
+ *      queued again when its turn ends.
+ *  (3) no function of anybody else is called while the lock is held. */
+#ifndef REALM_SANDBOX_POLLER_H
+#define REALM_SANDBOX_POLLER_H
+
+#include "base/thread.h"
+
+#define POLLER_MAX_THREADS 16u
+
+enum task_state { TASK_IDLE, TASK_QUEUED, TASK_RUNNING, TASK_WOKEN, TASK_WAITING };
+enum task_turn { TURN_WAITS, TURN_GOES_ON, TURN_ENDED };
+
+struct task {
+    enum task_state state;
+    struct task *next;        /* in the run queue */
+    uint64_t wake_at_ns;      /* set by the turn that WAITS; 0: only a wake */
+    uint32_t heap_index;      /* while in the heap */
+    enum task_turn (*turn)(struct task *task); /* a poller thread; after ENDED the task is gone */
+};
+
+struct poller {
+    struct mutex lock;
+    struct condition changed;
+    struct task *first;
+    struct task *last;
+    struct task **heap; /* WAITING tasks by wake_at_ns */
+    uint32_t n_heap;
+    uint32_t heap_capacity;
+    uint64_t turns;
+    bool closing;
+    uint32_t n_threads;
+    struct thread threads[POLLER_MAX_THREADS];
+};
+
+/* max_tasks: alive at once. */
+REALM_MUST_CHECK realm_status poller_init(struct poller *poller,
+                                          uint32_t n_threads,
+                                          uint32_t max_tasks,
+                                          struct realm_error *error);
+/* No task may be left. */
+void poller_deinit(struct poller *poller);
+
+/* Queues a task that waits or is new; nothing else changes.  Any thread. */
+void poller_wake(struct poller *poller, struct task *task);
+uint64_t poller_turns(struct poller *poller);
+
+#endif

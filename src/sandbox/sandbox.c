@@ -1,0 +1,201 @@
+#include "sandbox/sandbox.h"
+
+#include "sandbox/state.h"
+
+#include <unistd.h>
+
+#define DEFAULT_INSTANCES    1024u
+#define DEFAULT_MEMORY_BYTES (UINT64_C(8) << 30)
+#define DEFAULT_THREADS      2u
+#define MAX_ID_BYTES         64u
+#define SELF                 "/proc/self/exe"
+
+realm_status sandbox_open(const struct sandbox_options *options,
+                          struct sandbox **out,
+                          struct realm_error *error)
+{
+    *out = NULL;
+    const uint32_t max_instances =
+        options->max_instances != 0 ? options->max_instances : DEFAULT_INSTANCES;
+    const uint64_t memory =
+        options->max_memory_bytes != 0 ? options->max_memory_bytes : DEFAULT_MEMORY_BYTES;
+    uint32_t n_threads = options->n_threads != 0 ? options->n_threads : DEFAULT_THREADS;
+    n_threads = n_threads < POLLER_MAX_THREADS ? n_threads : POLLER_MAX_THREADS;
+    struct sandbox *sandbox = alloc_zeroed(ALLOC_GUEST, 1, sizeof(struct sandbox));
+    if (sandbox == NULL) {
+        return realm_error_out_of_memory(error, sizeof(struct sandbox), "the sandbox");
+    }
+    mutex_init(&sandbox->lock);
+    sandbox->engine = options->engine;
+    sandbox->compiler = options->compiler != NULL ? options->compiler : SELF;
+    realm_status status = map_create(ALLOC_GUEST, &sandbox->tenants, error);
+    if (status == REALM_OK && options->folder != NULL) {
+        sandbox->folder = alloc_string(ALLOC_GUEST, options->folder, strlen(options->folder));
+        status = sandbox->folder != NULL
+                     ? REALM_OK
+                     : realm_error_out_of_memory(error, strlen(options->folder), "a path");
+    }
+    if (status == REALM_OK) {
+        status = artefacts_open(&sandbox->artefacts, sandbox->folder, error);
+    }
+    if (status == REALM_OK) {
+        status = runtime_init(&sandbox->runtime, max_instances, memory, error);
+    }
+    if (status != REALM_OK) {
+        goto fail_runtime;
+    }
+    status = poller_init(&sandbox->poller, n_threads, max_instances, error);
+    if (status != REALM_OK) {
+        goto fail_poller;
+    }
+    *out = sandbox;
+    return REALM_OK;
+
+fail_poller:
+    runtime_deinit(&sandbox->runtime);
+fail_runtime:
+    artefacts_close(&sandbox->artefacts);
+    map_destroy(sandbox->tenants);
+    mutex_deinit(&sandbox->lock);
+    alloc_free(sandbox->folder);
+    alloc_free(sandbox);
+    return status;
+}
+
+void sandbox_close(struct sandbox *sandbox)
+{
+    if (sandbox == NULL) {
+        return;
+    }
+    poller_deinit(&sandbox->poller);
+    runtime_deinit(&sandbox->runtime);
+    artefacts_close(&sandbox->artefacts);
+    map_destroy(sandbox->tenants);
+    mutex_deinit(&sandbox->lock);
+    alloc_free(sandbox->folder);
+    alloc_free(sandbox);
+}
+
+void sandbox_stats(struct sandbox *sandbox, struct sandbox_stats *out)
+{
+    struct sandbox_counters *counters = &sandbox->counters;
+    *out = (struct sandbox_stats){
+        .instances = atomic_load(&counters->instances),
+        .started = atomic_load(&counters->started),
+        .succeeded = atomic_load(&counters->succeeded),
+        .failed = atomic_load(&counters->failed),
+        .cancelled = atomic_load(&counters->cancelled),
+        .host_calls = atomic_load(&counters->host_calls),
+        .polls = poller_turns(&sandbox->poller),
+    };
+    for (uint32_t i = 0; i < N_LIMITS; i++) {
+        out->breaches[i] = atomic_load(&counters->breaches[i]);
+    }
+}
+
+/* --- tenants -----------------------------------------------------------------------------------
+ */
+
+static bool id_is_good(const char *id)
+{
+    const size_t n = strlen(id);
+    return n > 0 && n <= MAX_ID_BYTES &&
+           strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == n;
+}
+
+static void tenant_destroy(struct sandbox_tenant *tenant)
+{
+    store_close(&tenant->store);
+    mutex_deinit(&tenant->lock);
+    alloc_free(tenant->id);
+    alloc_free(tenant);
+}
+
+static realm_status tenant_create(struct sandbox *sandbox,
+                                  const char *id,
+                                  struct sandbox_tenant **out,
+                                  struct realm_error *error)
+{
+    struct sandbox_tenant *tenant = alloc_zeroed(ALLOC_GUEST, 1, sizeof(struct sandbox_tenant));
+    if (tenant == NULL) {
+        return realm_error_out_of_memory(error, sizeof(struct sandbox_tenant), "a tenant");
+    }
+    mutex_init(&tenant->lock);
+    tenant->sandbox = sandbox;
+    tenant->id = alloc_string(ALLOC_GUEST, id, strlen(id));
+    realm_status status = tenant->id != NULL
+                              ? store_open(&tenant->store, sandbox->folder, id, error)
+                              : realm_error_out_of_memory(error, strlen(id), "a tenant");
+    if (status == REALM_OK && !map_put(sandbox->tenants, id, strlen(id), tenant)) {
+        status = realm_error_out_of_memory(error, strlen(id), "a tenant");
+    }
+    if (status != REALM_OK) {
+        tenant_destroy(tenant);
+        return status;
+    }
+    *out = tenant;
+    return REALM_OK;
+}
+
+realm_status sandbox_tenant_acquire(struct sandbox *sandbox,
+                                    const char *id,
+                                    const struct sandbox_limits *limits,
+                                    struct sandbox_tenant **out,
+                                    struct realm_error *error)
+{
+    *out = NULL;
+    if (!id_is_good(id)) {
+        return realm_error_set(error,
+                               REALM_INVALID_ARGUMENT,
+                               "\"%.80s\" is no tenant's id: 1 to %u letters, digits, '-', '_'",
+                               id,
+                               MAX_ID_BYTES);
+    }
+    mutex_lock(&sandbox->lock);
+    struct sandbox_tenant *tenant = map_get(sandbox->tenants, id, strlen(id));
+    realm_status status =
+        tenant != NULL ? REALM_OK : tenant_create(sandbox, id, &tenant, error);
+    if (status == REALM_OK) {
+        tenant->owners++;
+        *out = tenant;
+    }
+    mutex_unlock(&sandbox->lock);
+    if (status == REALM_OK) {
+        mutex_lock(&tenant->lock);
+        tenant->limits = limits_complete(limits);
+        mutex_unlock(&tenant->lock);
+    }
+    return status;
+}
+
+void tenant_hold(struct sandbox_tenant *tenant)
+{
+    mutex_lock(&tenant->sandbox->lock);
+    tenant->owners++;
+    mutex_unlock(&tenant->sandbox->lock);
+}
+
+void sandbox_tenant_release(struct sandbox_tenant *tenant)
+{
+    if (tenant == NULL) {
+        return;
+    }
+    struct sandbox *sandbox = tenant->sandbox;
+    mutex_lock(&sandbox->lock);
+    const bool last = --tenant->owners == 0;
+    if (last) {
+        (void)map_remove(sandbox->tenants, tenant->id, strlen(tenant->id));
+    }
+    mutex_unlock(&sandbox->lock);
+    if (last) {
+        tenant_destroy(tenant);
+    }
+}
+
+struct sandbox_limits tenant_limits(struct sandbox_tenant *tenant)
+{
+    mutex_lock(&tenant->lock);
+    const struct sandbox_limits limits = tenant->limits;
+    mutex_unlock(&tenant->lock);
+    return limits;
+}

@@ -1,0 +1,49 @@
+/* What the sandbox is inside. */
+#ifndef REALM_SANDBOX_STATE_H
+#define REALM_SANDBOX_STATE_H
+
+#include "base/map.h"
+#include "sandbox/artefact.h"
+#include "sandbox/limits.h"
+#include "sandbox/poller.h"
+#include "sandbox/runtime.h"
+#include "sandbox/store.h"
+
+struct sandbox_counters {
+    _Atomic uint32_t instances;
+    _Atomic uint64_t started;
+    _Atomic uint64_t succeeded;
+    _Atomic uint64_t failed;
+    _Atomic uint64_t cancelled;
+    _Atomic uint64_t host_calls;
+    _Atomic uint64_t breaches[N_LIMITS];
+};
+
+struct sandbox {
+    struct engine *engine;
+    const char *compiler;
+    char *folder;        /* NULL: nothing is kept */
+    struct runtime runtime;
+    struct artefacts artefacts;
+    struct poller poller;
+    struct sandbox_counters counters;
+    struct mutex lock;   /* tenants */
+    struct map *tenants; /* id -> struct sandbox_tenant */
+};
+
+/* One tenant: found by its id as long as somebody holds it. */
+struct sandbox_tenant {
+    struct sandbox *sandbox;
+    uint32_t owners; /* under sandbox->lock */
+    char *id;
+    struct mutex lock;            /* limits */
+    struct sandbox_limits limits; /* complete */
+    _Atomic uint64_t instances;
+    struct store store;
+};
+
+struct sandbox_limits tenant_limits(struct sandbox_tenant *tenant);
+/* One more owner. */
+void tenant_hold(struct sandbox_tenant *tenant);
+
+#endif
