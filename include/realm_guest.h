@@ -191,8 +191,8 @@ realm_handle realm_sampler_create(const struct realm_guest_sampler *options, siz
 REALM_IMPORT(sampler_bias)
 int32_t
 realm_sampler_bias(realm_handle sampler, const realm_token *tokens, const float *biases, size_t n);
-/* A constraint on what is generated; begins anew with every generate. INVALID_ARGUMENT with what is
- * wrong in the schema or grammar. */
+/* A constraint on what is generated; begins anew with every generate, which gives INVALID_ARGUMENT
+ * with what is wrong in the schema or grammar. */
 REALM_IMPORT(matcher_create)
 realm_handle
 realm_matcher_create(realm_handle model, int32_t kind, const char *text, size_t n_bytes);
@@ -221,7 +221,7 @@ struct realm_generate_options {
 
 struct realm_token_score {
     realm_token token;
-    float score; /* log-probability in events, logit in steps */
+    float score; /* log-probability of the model itself: before sampler, bias and matcher */
 };
 
 enum realm_stream_event_kind {
@@ -253,6 +253,7 @@ struct realm_stream_event {
     struct realm_token_score top[REALM_MAX_TOP_LOGPROBS];
 };
 
+#ifndef REALM_H /* the library's header has its own; no file is for both */
 /* Generates on from the sequence, wholly in the server; the tokens become part of the sequence,
  * which is BUSY until the stream has ended or is dropped.
  * stops: strings that end it, each followed by a zero byte.  Result: a stream. */
@@ -262,6 +263,7 @@ realm_handle realm_generate(realm_handle sequence,
                             size_t size,
                             const char *stops,
                             size_t n_stop_bytes);
+#endif
 /* The next event.  Waits at most timeout_ms (negative: until there is one).
  * Result: 1, or 0 after FINISHED.  TOO_LARGE: the text is longer than capacity (event->n_text says
  * how long) and the event stays for the next call.  TIMED_OUT. */
@@ -285,12 +287,12 @@ struct realm_step_item {
     /* in */
     realm_handle sequence;
     realm_handle sampler; /* 0: draw nothing */
-    realm_handle matcher; /* 0: none */
+    uint32_t n_drawn;     /* tokens at the sequence's end that this sampler drew before */
     uint32_t n_tokens;
     uint64_t tokens; /* address of n_tokens realm_token: appended and computed first */
     uint64_t drafts; /* address of n_drafts realm_token: guesses of what would be drawn next */
     uint32_t n_drafts;
-    uint32_t n_top; /* best logits wanted after the last token, at most REALM_MAX_STEP_TOP */
+    uint32_t n_top; /* best scores wanted after the last token, at most REALM_MAX_STEP_TOP */
     uint64_t top;   /* address of n_top struct realm_token_score, written */
     /* out */
     int32_t status;      /* REALM_GUEST_OK or this item's error */
@@ -301,8 +303,9 @@ struct realm_step_item {
     uint32_t n_length; /* tokens of the sequence after this step */
 };
 
-#define REALM_MAX_STEP_ITEMS 64
-#define REALM_MAX_STEP_TOP   128
+#define REALM_MAX_STEP_ITEMS  64
+#define REALM_MAX_STEP_TOP    128
+#define REALM_MAX_STEP_DRAFTS 32
 
 /* One step of several sequences together: append, compute, look, draw.  Waits.  The items' status
  * fields tell of each; the result is 0 when the step was made. */

@@ -76,9 +76,8 @@ artefacts_open(struct artefacts *artefacts, const char *folder, struct realm_err
     REALM_TRY(file_exists(path) ? read_secret(path, artefacts->secret, error)
                                 : make_secret(path, artefacts->secret, error));
     artefacts->folder = alloc_string(ALLOC_GUEST, folder, strlen(folder));
-    return artefacts->folder != NULL
-               ? REALM_OK
-               : realm_error_out_of_memory(error, strlen(folder), "a path");
+    return artefacts->folder != NULL ? REALM_OK
+                                     : realm_error_out_of_memory(error, strlen(folder), "a path");
 }
 
 void artefacts_close(struct artefacts *artefacts)
@@ -100,8 +99,7 @@ realm_status artefact_key(struct bytes module,
                       EVP_DigestUpdate(context, module.data, module.length) == 1 &&
                       EVP_DigestFinal_ex(context, key, NULL) == 1;
     EVP_MD_CTX_free(context);
-    return done ? REALM_OK
-                : realm_error_set(error, REALM_INTERNAL, "SHA-256 cannot be computed");
+    return done ? REALM_OK : realm_error_set(error, REALM_INTERNAL, "SHA-256 cannot be computed");
 }
 
 static bool authenticate(const struct artefacts *artefacts,

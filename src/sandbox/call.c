@@ -115,9 +115,8 @@ void *call_object(const struct call *call, uint32_t i, enum handle_kind kind)
 
 int64_t call_bad_handle(struct call *call)
 {
-    return call_fail(call,
-                     REALM_GUEST_BAD_HANDLE,
-                     "no live handle of the right kind in this instance");
+    return call_fail(
+        call, REALM_GUEST_BAD_HANDLE, "no live handle of the right kind in this instance");
 }
 
 int64_t call_new_handle(struct call *call, enum handle_kind kind, void *object)
@@ -140,12 +139,14 @@ void call_destroy_object(struct instance *instance, enum handle_kind kind, void 
         guest_sequence_destroy(instance, object);
         break;
     case HANDLE_SAMPLER:
-        guest_sampler_release(object);
+        guest_sampler_destroy(object);
         break;
     case HANDLE_STREAM:
         guest_stream_destroy(instance, object);
         break;
     case HANDLE_MATCHER:
+        alloc_free(object);
+        break;
     case HANDLE_MODEL: /* the engine's */
     case HANDLE_FREE:
         break;

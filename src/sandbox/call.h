@@ -44,8 +44,10 @@ static inline int32_t call_i32(const struct call *call, uint32_t i)
 }
 
 /* Keeps the words for last_error and returns the number. */
-__attribute__((format(printf, 3, 4))) int64_t
-call_fail(struct call *call, enum realm_guest_error number, const char *format, ...);
+__attribute__((format(printf, 3, 4))) int64_t call_fail(struct call *call,
+                                                        enum realm_guest_error number,
+                                                        const char *format,
+                                                        ...);
 /* The same with an error of ours. */
 int64_t call_fail_with(struct call *call, const struct realm_error *error);
 /* The instance has passed a limit; returns CALL_ENDS. */
@@ -60,8 +62,7 @@ bool call_bytes(const struct call *call, uint32_t i, struct bytes *out);
 int64_t call_bad_pointer(struct call *call);
 /* Copies what fits to the room at arguments i (address) and i + 1 (capacity in items); the whole
  * number of items is the result. */
-int64_t
-call_give(struct call *call, uint32_t i, const void *items, size_t n, size_t item_bytes);
+int64_t call_give(struct call *call, uint32_t i, const void *items, size_t n, size_t item_bytes);
 int64_t call_give_text(struct call *call, uint32_t i, const struct strbuf *text);
 
 /* An object by handle in argument i; NULL: call_bad_handle is the result. */

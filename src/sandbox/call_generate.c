@@ -2,7 +2,7 @@
 #include "sandbox/call.h"
 #include "sandbox/call_stream.h"
 
-#define MAX_STOPS   16u
+#define MAX_STOPS 16u
 #define KNOWN_FLAGS                                                                                \
     (REALM_GENERATE_IGNORE_END | REALM_GENERATE_ECHO_SPECIAL | REALM_GENERATE_LOGPROBS)
 
@@ -11,7 +11,8 @@ struct generate_request {
     struct bytes stops[MAX_STOPS];
     uint32_t n_stops;
     struct guest_sequence *sequence;
-    struct guest_sampler *sampler; /* NULL: greedy */
+    const struct guest_sampler *sampler; /* NULL: greedy */
+    const struct guest_matcher *matcher; /* NULL: none */
 };
 
 static void wake_guest(void *context)
@@ -59,7 +60,9 @@ static int64_t read_options(struct call *call, struct generate_request *out)
     }
     const int32_t sampler = out->options.sampler;
     out->sampler = handles_get(&call->instance->handles, sampler, HANDLE_SAMPLER);
-    if ((sampler != 0 && out->sampler == NULL) || out->options.matcher != 0) {
+    const int32_t matcher = out->options.matcher;
+    out->matcher = handles_get(&call->instance->handles, matcher, HANDLE_MATCHER);
+    if ((sampler != 0 && out->sampler == NULL) || (matcher != 0 && out->matcher == NULL)) {
         return call_bad_handle(call);
     }
     return read_stops(call, stops, out);
@@ -71,6 +74,7 @@ static int64_t submit(struct call *call, const struct generate_request *wanted)
     const uint32_t flags = wanted->options.flags;
     struct request request = {
         .model = sequence->model,
+        .account = call->instance->account,
         .prompt = sequence->tokens.ids,
         .n_prompt = (uint32_t)sequence->tokens.length,
         .max_tokens = wanted->options.max_tokens,
@@ -85,6 +89,11 @@ static int64_t submit(struct call *call, const struct generate_request *wanted)
     if (wanted->sampler != NULL) {
         request.sampling = wanted->sampler->options;
     }
+    if (wanted->matcher != NULL) {
+        request.constraint = (struct constraint_rule){
+            .kind = wanted->matcher->kind,
+            .text = {.data = wanted->matcher->text, .length = wanted->matcher->n_bytes}};
+    }
     request.sampling.logprobs = (flags & REALM_GENERATE_LOGPROBS) != 0;
     request.sampling.n_top_logprobs =
         request.sampling.logprobs ? wanted->options.n_top_logprobs : 0;
@@ -93,8 +102,8 @@ static int64_t submit(struct call *call, const struct generate_request *wanted)
         return call_fail(call, REALM_GUEST_FAILED, "out of memory");
     }
     struct realm_error error;
-    if (engine_submit(
-            call->instance->sandbox->engine, &request, &stream->generation, &error) != REALM_OK) {
+    if (engine_submit(call->instance->sandbox->engine, &request, &stream->generation, &error) !=
+        REALM_OK) {
         alloc_free(stream);
         return call_fail_with(call, &error);
     }

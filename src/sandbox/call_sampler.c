@@ -1,4 +1,5 @@
-/* How tokens are drawn: samplers with their sparse bias. */
+/* How tokens are drawn: samplers with their sparse bias, and matchers. */
+#include "base/utf8.h"
 #include "sandbox/call.h"
 #include "sandbox/objects.h"
 
@@ -19,7 +20,6 @@ int64_t call_sampler_create(struct call *call)
     if (sampler == NULL) {
         return call_fail(call, REALM_GUEST_FAILED, "out of memory");
     }
-    sampler->owners = 1;
     sampler->options = (struct sampler_options){
         .temperature = given.temperature,
         .top_k = given.top_k,
@@ -42,7 +42,7 @@ int64_t call_sampler_create(struct call *call)
     };
     struct realm_error error;
     if (sampler_check(&sampler->options, UINT32_MAX, &error) != REALM_OK) {
-        guest_sampler_release(sampler);
+        guest_sampler_destroy(sampler);
         return call_fail_with(call, &error);
     }
     return call_new_handle(call, HANDLE_SAMPLER, sampler);
@@ -82,4 +82,38 @@ int64_t call_sampler_bias(struct call *call)
     sampler->options.biases = biases;
     sampler->options.n_biases = (uint32_t)n;
     return 0;
+}
+
+int64_t call_matcher_create(struct call *call)
+{
+    static const enum constraint_kind kinds[] = {
+        [REALM_MATCHER_JSON_SCHEMA] = CONSTRAINT_JSON_SCHEMA,
+        [REALM_MATCHER_REGEX] = CONSTRAINT_REGEX,
+        [REALM_MATCHER_LARK] = CONSTRAINT_LARK,
+    };
+    const int32_t kind = call_i32(call, 1);
+    struct bytes text;
+    if (call_object(call, 0, HANDLE_MODEL) == NULL) {
+        return call_bad_handle(call);
+    }
+    if (!call_bytes(call, 2, &text)) {
+        return call_bad_pointer(call);
+    }
+    if (kind < 0 || (size_t)kind >= sizeof(kinds) / sizeof(kinds[0]) || text.length == 0 ||
+        text.length > CONSTRAINT_MAX_BYTES || !utf8_valid(text.data, text.length)) {
+        return call_fail(call,
+                         REALM_GUEST_INVALID_ARGUMENT,
+                         "matcher kind %d of %zu bytes; kinds 0 to 2, UTF-8 of at most %zu bytes",
+                         kind,
+                         text.length,
+                         CONSTRAINT_MAX_BYTES);
+    }
+    struct guest_matcher *matcher =
+        alloc_bytes(ALLOC_GUEST, sizeof(struct guest_matcher) + text.length);
+    if (matcher == NULL) {
+        return call_fail(call, REALM_GUEST_FAILED, "out of memory");
+    }
+    *matcher = (struct guest_matcher){.kind = kinds[kind], .n_bytes = text.length};
+    memcpy(matcher->text, text.data, text.length);
+    return call_new_handle(call, HANDLE_MATCHER, matcher);
 }

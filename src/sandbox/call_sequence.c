@@ -1,7 +1,6 @@
 /* Sequences: growing lists of tokens that generate and step compute. */
-#include "sandbox/call.h"
+#include "sandbox/call_stream.h"
 #include "sandbox/call_text.h"
-#include "sandbox/objects.h"
 
 #define MAX_NAME_BYTES (STORE_MAX_KEY_BYTES - 2)
 
@@ -160,8 +159,7 @@ int64_t call_sequence_read(struct call *call)
 {
     const struct guest_sequence *sequence = call_object(call, 0, HANDLE_SEQUENCE);
     return sequence != NULL
-               ? call_give(
-                     call, 1, sequence->tokens.ids, sequence->tokens.length, sizeof(token_id))
+               ? call_give(call, 1, sequence->tokens.ids, sequence->tokens.length, sizeof(token_id))
                : call_bad_handle(call);
 }
 
@@ -212,9 +210,8 @@ int64_t call_sequence_save(struct call *call)
     strbuf_init(&value, ALLOC_GUEST, SIZE_MAX);
     (void)strbuf_append(&value, model, strlen(model) + 1);
     if (sequence->tokens.length > 0) {
-        (void)strbuf_append(&value,
-                            (const char *)sequence->tokens.ids,
-                            sequence->tokens.length * sizeof(token_id));
+        (void)strbuf_append(
+            &value, (const char *)sequence->tokens.ids, sequence->tokens.length * sizeof(token_id));
     }
     const struct bytes bytes = {.data = (const uint8_t *)value.text, .length = value.length};
     if (value.failed) {
@@ -231,8 +228,7 @@ int64_t call_sequence_save(struct call *call)
 }
 
 /* A sequence of what was saved. */
-static int64_t
-open_saved(struct call *call, struct engine_model *model, const struct strbuf *value)
+static int64_t open_saved(struct call *call, struct engine_model *model, const struct strbuf *value)
 {
     const size_t n_name = strlen(value->text) + 1;
     if (strcmp(value->text, engine_model_name(model)) != 0) {

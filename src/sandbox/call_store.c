@@ -10,8 +10,8 @@ struct store_key {
 };
 
 /* False: *refused is the error.  An empty key is only good as a prefix. */
-static bool read_key(
-    struct call *call, uint32_t i, bool may_be_empty, struct store_key *out, int64_t *refused)
+static bool
+read_key(struct call *call, uint32_t i, bool may_be_empty, struct store_key *out, int64_t *refused)
 {
     struct bytes key;
     if (!call_bytes(call, i, &key)) {
@@ -30,8 +30,8 @@ static bool read_key(
     if (key.length > 0) {
         memcpy(out->text + PREFIX_BYTES, key.data, key.length);
     }
-    out->bytes = (struct bytes){.data = (const uint8_t *)out->text,
-                                .length = key.length + PREFIX_BYTES};
+    out->bytes =
+        (struct bytes){.data = (const uint8_t *)out->text, .length = key.length + PREFIX_BYTES};
     return true;
 }
 
@@ -111,12 +111,8 @@ int64_t call_kv_list(struct call *call)
     }
     struct strbuf list;
     strbuf_init(&list, ALLOC_GUEST, (size_t)8 * MAX_LISTED_KEYS * STORE_MAX_KEY_BYTES);
-    const realm_status status = store_list(&call->instance->tenant->store,
-                                           prefix.bytes,
-                                           PREFIX_BYTES,
-                                           MAX_LISTED_KEYS,
-                                           &list,
-                                           &error);
+    const realm_status status = store_list(
+        &call->instance->tenant->store, prefix.bytes, PREFIX_BYTES, MAX_LISTED_KEYS, &list, &error);
     result = give_found(call, status, &list, &error);
     strbuf_deinit(&list);
     return result;

@@ -30,8 +30,7 @@ static bool look_at_child(struct guest_stream *stream)
 bool stream_look(struct guest_stream *stream)
 {
     if (!stream->held && !stream->ended) {
-        stream->held =
-            stream->child != NULL ? look_at_child(stream) : look_at_generation(stream);
+        stream->held = stream->child != NULL ? look_at_child(stream) : look_at_generation(stream);
     }
     return stream->held;
 }
@@ -112,8 +111,7 @@ static int64_t take_token(struct call *call, struct guest_stream *stream)
         stream->sequence->tokens.length >= engine_model_context_length(stream->sequence->model)) {
         return 0;
     }
-    const int64_t length =
-        guest_sequence_append(call, stream->sequence, &stream->event.token, 1);
+    const int64_t length = guest_sequence_append(call, stream->sequence, &stream->event.token, 1);
     return length > 0 ? 0 : length;
 }
 
@@ -254,8 +252,7 @@ int64_t call_stream_wait(struct call *call)
     for (uint64_t i = 0; i < n; i++) {
         int32_t handle;
         memcpy(&handle, handles + i * sizeof(handle), sizeof(handle));
-        struct guest_stream *stream =
-            handles_get(&call->instance->handles, handle, HANDLE_STREAM);
+        struct guest_stream *stream = handles_get(&call->instance->handles, handle, HANDLE_STREAM);
         if (stream == NULL) {
             return call_bad_handle(call);
         }

@@ -1,15 +1,14 @@
 /* Models, and text to tokens and back. */
+#include "sandbox/call_text.h"
+
 #include "model/model.h"
 #include "sandbox/call.h"
-#include "sandbox/call_text.h"
 #include "sandbox/objects.h"
 
 #include <jansson.h>
 
-
 #define MAX_TEXT_BYTES ((size_t)1024 * 1024)
-#define KNOWN_FLAGS                                                                                \
-    (REALM_TEXT_ADD_SPECIAL | REALM_TEXT_PARSE_SPECIAL | REALM_TEXT_SHOW_SPECIAL)
+#define KNOWN_FLAGS    (REALM_TEXT_ADD_SPECIAL | REALM_TEXT_PARSE_SPECIAL | REALM_TEXT_SHOW_SPECIAL)
 
 int64_t call_model_open(struct call *call)
 {
@@ -198,10 +197,8 @@ static int append_json(const char *text, size_t n_bytes, void *out)
     return strbuf_append(out, text, n_bytes) ? 0 : -1;
 }
 
-static void set_token(json_t *context,
-                      const char *key,
-                      const struct tokenizer *tokenizer,
-                      token_id token)
+static void
+set_token(json_t *context, const char *key, const struct tokenizer *tokenizer, token_id token)
 {
     const struct bytes text = tokenizer_token_bytes(tokenizer, token, true);
     (void)json_object_set_new(context, key, json_stringn((const char *)text.data, text.length));

@@ -12,7 +12,8 @@ int64_t call_encode(struct call *call,
                     uint32_t i_text,
                     int32_t flags,
                     struct token_list *out);
-/* Appends n tokens at an address, each looked up in the vocabulary; false: *refused is the error. */
+/* Appends n tokens at an address, each looked up in the vocabulary; false: *refused is the error.
+ */
 bool call_tokens(struct call *call,
                  const struct engine_model *model,
                  uint64_t address,

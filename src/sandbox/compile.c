@@ -1,3 +1,5 @@
+#define _GNU_SOURCE /* pipe2 */
+
 #include "sandbox/compile.h"
 
 #include "base/alloc.h"
@@ -75,8 +77,8 @@ static int spawn(const char *compiler, int in, int out, pid_t *pid)
             code = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
         }
         if (code == 0) {
-            code = posix_spawn_file_actions_addopen(
-                &actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+            code =
+                posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
         }
         if (code == 0) {
             code = posix_spawn(pid, compiler, &actions, &attributes, arguments, environment);
@@ -124,8 +126,8 @@ static void send_some(struct child *child, struct outgoing *outgoing)
             outgoing->done = 0;
             continue;
         }
-        const ssize_t n = send(
-            child->to, part.data + outgoing->done, part.length - outgoing->done, MSG_NOSIGNAL);
+        const ssize_t n =
+            send(child->to, part.data + outgoing->done, part.length - outgoing->done, MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR) {
             continue;
         }

@@ -35,11 +35,11 @@
 /* Memory, the two pipes, time, locks, its own signals, the end.  No open, no socket, no exec, no
  * clone. */
 static const uint32_t allowed[] = {
-    SYS_read,          SYS_write,         SYS_mmap,      SYS_munmap,          SYS_mremap,
-    SYS_mprotect,      SYS_madvise,       SYS_brk,       SYS_futex,           SYS_membarrier,
-    SYS_clock_gettime, SYS_gettimeofday,  SYS_getrandom, SYS_sched_yield,     SYS_sched_getaffinity,
+    SYS_read,          SYS_write,          SYS_mmap,         SYS_munmap,      SYS_mremap,
+    SYS_mprotect,      SYS_madvise,        SYS_brk,          SYS_futex,       SYS_membarrier,
+    SYS_clock_gettime, SYS_gettimeofday,   SYS_getrandom,    SYS_sched_yield, SYS_sched_getaffinity,
     SYS_rt_sigaction,  SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack, SYS_getpid,
-    SYS_gettid,        SYS_tgkill,        SYS_exit,      SYS_exit_group,
+    SYS_gettid,        SYS_tgkill,         SYS_exit,         SYS_exit_group,
 };
 
 static bool limit(int resource, uint64_t value)
@@ -52,13 +52,12 @@ static bool filter_calls(void)
 {
     struct sock_filter program[N_ALLOWED + 6];
     uint16_t n = 0;
-    program[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                                                offsetof(struct seccomp_data, arch));
     program[n++] =
-        (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_HERE, 1, 0);
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch));
+    program[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_HERE, 1, 0);
     program[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-    program[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                                                offsetof(struct seccomp_data, nr));
+    program[n++] =
+        (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     for (size_t i = 0; i < N_ALLOWED; i++) {
         const uint8_t to_allow = (uint8_t)(N_ALLOWED - i);
         program[n++] =

@@ -10,10 +10,10 @@
 
 #include <realm_store.h>
 
-#define OUTPUT_BYTES    ((size_t)64 * 1024)
-#define INPUT_BYTES     ((size_t)1024 * 1024)
-#define MAX_META_BYTES  ((size_t)4096)
-#define INITIALIZE      "_initialize"
+#define OUTPUT_BYTES   ((size_t)64 * 1024)
+#define INPUT_BYTES    ((size_t)1024 * 1024)
+#define MAX_META_BYTES ((size_t)4096)
+#define INITIALIZE     "_initialize"
 
 /* --- birth and death ---------------------------------------------------------------------------
  */
@@ -30,6 +30,7 @@ static void instance_drop(struct instance *instance)
     handles_deinit(&instance->handles);
     program_release(instance->program);
     sandbox_tenant_release(instance->tenant);
+    account_release(instance->account);
     alloc_free(instance->waiting);
     alloc_free(instance->request);
     alloc_free(instance->meta);
@@ -86,6 +87,10 @@ static struct instance *instance_create(struct sandbox *sandbox,
     instance->tenant = options->tenant;
     tenant_hold(instance->tenant);
     instance->model = options->model;
+    instance->account = options->account;
+    if (instance->account != NULL) {
+        account_retain(instance->account);
+    }
     instance->limits = *limits;
     instance->takes_input = options->takes_input;
     instance->wake = options->wake;
@@ -301,8 +306,7 @@ static void note_usage(struct instance *instance)
         }
         usage->fuel = instance->limits.fuel - fuel_left;
         if (instance->has_memory) {
-            usage->memory_bytes =
-                wasmtime_memory_data_size(instance->context, &instance->memory);
+            usage->memory_bytes = wasmtime_memory_data_size(instance->context, &instance->memory);
         }
     }
     usage->host_calls = instance->host_calls;

@@ -29,6 +29,7 @@ struct instance {
     struct program *program;
     struct sandbox_tenant *tenant;
     struct engine_model *model;
+    struct account *account; /* NULL: the engine's own */
     struct sandbox_limits limits;
     const char *export; /* to be called */
     char *request;

@@ -18,7 +18,8 @@ enum result_kind { RESULT_I32, RESULT_I64 };
                 .waits = (w),                                                                      \
                 .long_result = RESULT_##r == RESULT_I64,                                           \
                 .fuel = (f)},                                                                      \
-        .function = call_##n, .wide = (is_wide),                                                   \
+        .function = call_##n,                                                                      \
+        .wide = (is_wide),                                                                         \
     },
 
 #define ABI_CALL(name, result, parameters, fuel) ROW(name, result, parameters, fuel, false, false)
@@ -185,8 +186,7 @@ static void call_later(void *context,
     }
     /* One call at a time: the instance has room for it, allocated when it was made. */
     struct call_wait *wait = call.instance->waiting;
-    *wait = (struct call_wait){
-        .call = call, .entry = entry, .result = &results[0], .trap = trap};
+    *wait = (struct call_wait){.call = call, .entry = entry, .result = &results[0], .trap = trap};
     for (size_t i = 0; i < n_arguments; i++) {
         wait->call.arguments[i] = arguments[i].kind == WASMTIME_I64
                                       ? (uint64_t)arguments[i].of.i64
@@ -209,8 +209,8 @@ static wasm_functype_t *make_type(const struct entry *entry)
     wasm_valtype_t *types[CALL_MAX_PARAMETERS];
     const size_t n = strlen(entry->row.parameters);
     for (size_t i = 0; i < n; i++) {
-        types[i] =
-            is_wide(entry, entry->row.parameters[i]) ? wasm_valtype_new_i64() : wasm_valtype_new_i32();
+        types[i] = is_wide(entry, entry->row.parameters[i]) ? wasm_valtype_new_i64()
+                                                            : wasm_valtype_new_i32();
     }
     wasm_valtype_t *result =
         entry->row.long_result ? wasm_valtype_new_i64() : wasm_valtype_new_i32();
@@ -252,8 +252,7 @@ static wasmtime_error_t *define(wasmtime_linker_t *linker, const struct entry *e
 realm_status linker_define(wasmtime_linker_t *linker, bool wide, struct realm_error *error)
 {
     for (size_t i = 0; i < N_ENTRIES; i++) {
-        wasmtime_error_t *wasm_error =
-            define(linker, wide ? &wide_entries[i] : &narrow_entries[i]);
+        wasmtime_error_t *wasm_error = define(linker, wide ? &wide_entries[i] : &narrow_entries[i]);
         if (wasm_error != NULL) {
             return runtime_error(error, REALM_INTERNAL, wasm_error);
         }

@@ -36,14 +36,11 @@ static enum mailbox_put look(const struct mailbox *box, size_t n_bytes)
         return MAILBOX_CLOSED;
     }
     return box->first == NULL || box->held_bytes + n_bytes <= box->max_bytes ? MAILBOX_PUT
-                                                                              : MAILBOX_FULL;
+                                                                             : MAILBOX_FULL;
 }
 
-enum mailbox_put mailbox_put(struct mailbox *box,
-                             uint32_t kind,
-                             uint32_t level,
-                             struct bytes bytes,
-                             bool *was_empty)
+enum mailbox_put
+mailbox_put(struct mailbox *box, uint32_t kind, uint32_t level, struct bytes bytes, bool *was_empty)
 {
     size_t n_bytes;
     if (!checked_add_size(sizeof(struct message), bytes.length, &n_bytes)) {

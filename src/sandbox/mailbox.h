@@ -1,5 +1,5 @@
-/* Messages between a guest and those who talk with it, in order, with a ceiling: its output (written
- * by the guest, read by the server) and its input (the other way round).
+/* Messages between a guest and those who talk with it, in order, with a ceiling: its output
+ * (written by the guest, read by the server) and its input (the other way round).
  *
  * One writer, one reader, each of any thread.  A message is always taken when the box is empty, so
  * that one larger than the ceiling passes too. */
@@ -34,11 +34,8 @@ void mailbox_init(struct mailbox *box, size_t max_bytes);
 void mailbox_deinit(struct mailbox *box);
 
 /* Copies the bytes.  *was_empty: nothing was there to read before. */
-enum mailbox_put mailbox_put(struct mailbox *box,
-                             uint32_t kind,
-                             uint32_t level,
-                             struct bytes bytes,
-                             bool *was_empty);
+enum mailbox_put mailbox_put(
+    struct mailbox *box, uint32_t kind, uint32_t level, struct bytes bytes, bool *was_empty);
 /* The oldest message, the caller's until alloc_free; NULL: none.
  * *has_room: a writer was refused and may try again now; told once. */
 struct message *mailbox_take(struct mailbox *box, bool *has_room);

@@ -2,8 +2,7 @@
 
 struct guest_sequence *guest_sequence_create(struct engine_model *model)
 {
-    struct guest_sequence *sequence =
-        alloc_zeroed(ALLOC_GUEST, 1, sizeof(struct guest_sequence));
+    struct guest_sequence *sequence = alloc_zeroed(ALLOC_GUEST, 1, sizeof(struct guest_sequence));
     if (sequence != NULL) {
         sequence->model = model;
     }
@@ -21,12 +20,10 @@ void guest_sequence_destroy(struct instance *instance, struct guest_sequence *se
     alloc_free(sequence);
 }
 
-void guest_sampler_release(struct guest_sampler *sampler)
+void guest_sampler_destroy(struct guest_sampler *sampler)
 {
-    if (sampler != NULL && --sampler->owners == 0) {
-        alloc_free(sampler->biases);
-        alloc_free(sampler);
-    }
+    alloc_free(sampler->biases);
+    alloc_free(sampler);
 }
 
 void guest_stream_destroy(struct instance *instance, struct guest_stream *stream)
@@ -37,6 +34,5 @@ void guest_stream_destroy(struct instance *instance, struct guest_stream *stream
     }
     generation_release(stream->generation);
     instance_release(stream->child);
-    guest_sampler_release(stream->sampler);
     alloc_free(stream);
 }

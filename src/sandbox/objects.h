@@ -15,12 +15,16 @@ struct guest_sequence {
     struct guest_stream *stream; /* of the generation that runs on it; NULL: none */
 };
 
-/* Counted: a generation or step may outlive the handle. */
 struct guest_sampler {
-    uint32_t owners;
     struct sampler_options options; /* biases points to `biases` */
     struct sampler_bias *biases;
-    bool seeded; /* the guest chose the seed */
+};
+
+/* What must be satisfied; compiled by the engine for each generation, whose state it is. */
+struct guest_matcher {
+    enum constraint_kind kind;
+    size_t n_bytes;
+    uint8_t text[];
 };
 
 /* Where events come from: a generation of the engine, or another program. */
@@ -28,7 +32,6 @@ struct guest_stream {
     struct generation *generation;
     struct instance *child;
     struct guest_sequence *sequence; /* of the generation; NULL once it was dropped */
-    struct guest_sampler *sampler;   /* held */
     bool ended;                      /* FINISHED was given */
     uint32_t n_prompt;
     uint32_t n_cached;
@@ -42,7 +45,7 @@ struct guest_stream {
 /* NULL: out of memory. */
 struct guest_sequence *guest_sequence_create(struct engine_model *model);
 void guest_sequence_destroy(struct instance *instance, struct guest_sequence *sequence);
-void guest_sampler_release(struct guest_sampler *sampler);
+void guest_sampler_destroy(struct guest_sampler *sampler);
 /* Cancels what runs. */
 void guest_stream_destroy(struct instance *instance, struct guest_stream *stream);
 

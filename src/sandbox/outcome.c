@@ -1,3 +1,5 @@
+#define _GNU_SOURCE /* memmem */
+
 #include "sandbox/outcome.h"
 
 #include <stdio.h>

@@ -12,7 +12,8 @@
  * everybody waits for. */
 #define GUEST_NICENESS 5
 
-/* --- the heap of deadlines --------------------------------------------------------------------- */
+/* --- the heap of deadlines ---------------------------------------------------------------------
+ */
 
 static void heap_place(struct poller *poller, uint32_t index, struct task *task)
 {
@@ -77,7 +78,8 @@ static void heap_remove(struct poller *poller, struct task *task)
     heap_down(poller, poller->heap[index]->heap_index);
 }
 
-/* --- the run queue ----------------------------------------------------------------------------- */
+/* --- the run queue -----------------------------------------------------------------------------
+ */
 
 static void enqueue(struct poller *poller, struct task *task)
 {
@@ -182,8 +184,7 @@ realm_status poller_init(struct poller *poller,
             error, max_tasks * sizeof(struct task *), "the guests' deadlines");
     }
     while (status == REALM_OK && poller->n_threads < n_threads) {
-        status = thread_start(
-            &poller->threads[poller->n_threads], "guest", run, poller, error);
+        status = thread_start(&poller->threads[poller->n_threads], "guest", run, poller, error);
         poller->n_threads += status == REALM_OK ? 1 : 0;
     }
     if (status != REALM_OK) {

@@ -19,9 +19,9 @@ enum task_turn { TURN_WAITS, TURN_GOES_ON, TURN_ENDED };
 
 struct task {
     enum task_state state;
-    struct task *next;        /* in the run queue */
-    uint64_t wake_at_ns;      /* set by the turn that WAITS; 0: only a wake */
-    uint32_t heap_index;      /* while in the heap */
+    struct task *next;                         /* in the run queue */
+    uint64_t wake_at_ns;                       /* set by the turn that WAITS; 0: only a wake */
+    uint32_t heap_index;                       /* while in the heap */
     enum task_turn (*turn)(struct task *task); /* a poller thread; after ENDED the task is gone */
 };
 

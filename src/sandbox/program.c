@@ -47,8 +47,7 @@ static realm_status get_code(struct sandbox *sandbox,
         artefact_keep(&sandbox->artefacts, key, (struct bytes){.data = code, .length = n_bytes});
     }
     alloc_free(code);
-    return wasm_error == NULL ? REALM_OK
-                              : runtime_error(error, REALM_INVALID_FORMAT, wasm_error);
+    return wasm_error == NULL ? REALM_OK : runtime_error(error, REALM_INVALID_FORMAT, wasm_error);
 }
 
 /* --- exports -----------------------------------------------------------------------------------
@@ -63,8 +62,7 @@ static bool is_named(const wasm_exporttype_t *export, const char *name)
 /* () -> i32 with n_results 1, () -> () with 0. */
 static bool is_function(const wasm_exporttype_t *export, size_t n_results)
 {
-    const wasm_functype_t *type =
-        wasm_externtype_as_functype_const(wasm_exporttype_type(export));
+    const wasm_functype_t *type = wasm_externtype_as_functype_const(wasm_exporttype_type(export));
     if (type == NULL || wasm_functype_params(type)->size != 0) {
         return false;
     }
@@ -127,9 +125,10 @@ static realm_status look_at_exports(struct program *program,
     }
     const char *name = runs ? DEFAULT_FUNCTION : COMMAND_FUNCTION;
     if (!runs && !starts) {
-        return realm_error_set(error,
-                               REALM_INVALID_FORMAT,
-                               "the module exports neither realm_run () -> i32 nor _start () -> ()");
+        return realm_error_set(
+            error,
+            REALM_INVALID_FORMAT,
+            "the module exports neither realm_run () -> i32 nor _start () -> ()");
     }
     return add_function(program, name, strlen(name), "", "{}", true, error);
 }
@@ -162,8 +161,7 @@ static int append_json(const char *text, size_t n_bytes, void *out)
     return strbuf_append(out, text, n_bytes) ? 0 : -1;
 }
 
-realm_status
-program_declare(struct program *program, struct bytes json, struct realm_error *error)
+realm_status program_declare(struct program *program, struct bytes json, struct realm_error *error)
 {
     json_error_t json_error;
     json_t *list = json_loadb((const char *)json.data, json.length, 0, &json_error);
@@ -180,7 +178,8 @@ program_declare(struct program *program, struct bytes json, struct realm_error *
     strbuf_init(&schema, ALLOC_GUEST, (size_t)1 << 20);
     size_t i;
     json_t *item;
-    json_array_foreach(list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         const json_t *name = json_object_get(item, "name");
         const char *description = json_string_value(json_object_get(item, "description"));
         const json_t *parameters = json_object_get(item, "parameters");
@@ -233,18 +232,14 @@ const char *program_export_of(const struct program *program, const char *functio
 
 static realm_status make_ready(struct program *program, struct realm_error *error)
 {
-    wasmtime_error_t *wasm_error =
-        wasmtime_linker_instantiate_pre(program->sandbox->runtime.linkers[program->wide],
-                                        program->module,
-                                        &program->ready);
-    return wasm_error == NULL ? REALM_OK
-                              : runtime_error(error, REALM_INVALID_FORMAT, wasm_error);
+    wasmtime_error_t *wasm_error = wasmtime_linker_instantiate_pre(
+        program->sandbox->runtime.linkers[program->wide], program->module, &program->ready);
+    return wasm_error == NULL ? REALM_OK : runtime_error(error, REALM_INVALID_FORMAT, wasm_error);
 }
 
 /* Asks a module that declares its functions by code.  Its run has no model and little of all. */
-static realm_status describe(struct program *program,
-                             struct sandbox_tenant *tenant,
-                             struct realm_error *error)
+static realm_status
+describe(struct program *program, struct sandbox_tenant *tenant, struct realm_error *error)
 {
     const struct instance_options options = {
         .program = program, .function = DESCRIBE_EXPORT, .tenant = tenant, .seed = 1};

@@ -16,9 +16,9 @@ struct program {
     char *name;
     wasmtime_module_t *module;
     wasmtime_instance_pre_t *ready;
-    bool wide;         /* a 64-bit memory */
-    bool initializes;  /* exports _initialize */
-    bool describes;    /* exports realm_describe */
+    bool wide;          /* a 64-bit memory */
+    bool initializes;   /* exports _initialize */
+    bool describes;     /* exports realm_describe */
     struct arena arena; /* of the functions' texts */
     struct program_function functions[PROGRAM_MAX_FUNCTIONS];
     uint32_t n_functions;

@@ -25,7 +25,7 @@ static wasm_config_t *make_config(void)
     /* The same module, seed and host results give the same run: on every machine. */
     wasmtime_config_cranelift_nan_canonicalization_set(config, true);
     wasmtime_config_wasm_relaxed_simd_deterministic_set(config, true);
-    wasmtime_config_memory_reservation_set(config, UINT64_C(4) << 30);
+    wasmtime_config_memory_reservation_set(config, SANDBOX_MAX_MEMORY_BYTES);
     wasmtime_config_memory_guard_size_set(config, RUNTIME_MEMORY_GUARD);
     wasmtime_config_memory_may_move_set(config, false);
     wasmtime_config_memory_init_cow_set(config, true);
@@ -34,7 +34,7 @@ static wasm_config_t *make_config(void)
     return config;
 }
 
-static void set_pool(wasm_config_t *config, uint32_t max_instances, uint64_t max_memory_bytes)
+static void set_pool(wasm_config_t *config, uint32_t max_instances)
 {
     wasmtime_pooling_allocation_config_t *pool = wasmtime_pooling_allocation_config_new();
     wasmtime_pooling_allocation_config_total_core_instances_set(pool, max_instances);
@@ -44,7 +44,7 @@ static void set_pool(wasm_config_t *config, uint32_t max_instances, uint64_t max
     wasmtime_pooling_allocation_config_max_memories_per_module_set(pool, 1);
     wasmtime_pooling_allocation_config_max_tables_per_module_set(pool, RUNTIME_MAX_TABLES);
     wasmtime_pooling_allocation_config_table_elements_set(pool, RUNTIME_MAX_ELEMENTS);
-    wasmtime_pooling_allocation_config_max_memory_size_set(pool, max_memory_bytes);
+    wasmtime_pooling_allocation_config_max_memory_size_set(pool, SANDBOX_MAX_MEMORY_BYTES);
     wasmtime_pooling_allocation_strategy_set(config, pool);
     wasmtime_pooling_allocation_config_delete(pool);
 }
@@ -57,7 +57,7 @@ wasm_engine_t *runtime_compiler_engine(void)
 /* Wasmtime ends the process when it cannot reserve its pool, so it is tried before. */
 static realm_status check_address_space(const struct runtime *runtime, struct realm_error *error)
 {
-    const uint64_t slot = runtime->max_memory_bytes + 2 * RUNTIME_MEMORY_GUARD + RUNTIME_STACK +
+    const uint64_t slot = SANDBOX_MAX_MEMORY_BYTES + 2 * RUNTIME_MEMORY_GUARD + RUNTIME_STACK +
                           RUNTIME_MAX_TABLES * RUNTIME_MAX_ELEMENTS * sizeof(void *);
     uint64_t wanted;
     if (!checked_mul_u64(slot, (uint64_t)runtime->max_instances + 2, &wanted)) {
@@ -71,13 +71,14 @@ static realm_status check_address_space(const struct runtime *runtime, struct re
                                                -1,
                                                0);
     if (trial == MAP_FAILED) {
-        return realm_error_set(error,
-                               REALM_UNAVAILABLE,
-                               "%u guests of %llu bytes need %llu bytes of address space, which this "
-                               "process cannot have; ask for fewer, or raise its limit (ulimit -v)",
-                               runtime->max_instances,
-                               (unsigned long long)runtime->max_memory_bytes,
-                               (unsigned long long)wanted);
+        return realm_error_set(
+            error,
+            REALM_UNAVAILABLE,
+            "%u guests of %llu bytes need %llu bytes of address space, which this "
+            "process cannot have; ask for fewer, or raise its limit (ulimit -v)",
+            runtime->max_instances,
+            (unsigned long long)SANDBOX_MAX_MEMORY_BYTES,
+            (unsigned long long)wanted);
     }
     (void)munmap(trial, (size_t)wanted);
     return REALM_OK;
@@ -107,14 +108,11 @@ static void tick(void *context)
     mutex_unlock(&runtime->lock);
 }
 
-realm_status runtime_init(struct runtime *runtime,
-                          uint32_t max_instances,
-                          uint64_t max_memory_bytes,
-                          struct realm_error *error)
+realm_status
+runtime_init(struct runtime *runtime, uint32_t max_instances, struct realm_error *error)
 {
     *runtime = (struct runtime){
         .max_instances = max_instances,
-        .max_memory_bytes = max_memory_bytes,
     };
     mutex_init(&runtime->lock);
     condition_init(&runtime->changed);
@@ -123,7 +121,7 @@ realm_status runtime_init(struct runtime *runtime,
         goto fail;
     }
     wasm_config_t *config = make_config();
-    set_pool(config, max_instances, max_memory_bytes);
+    set_pool(config, max_instances);
     runtime->engine = wasm_engine_new_with_config(config);
     for (int wide = 0; wide < 2; wide++) {
         runtime->linkers[wide] = wasmtime_linker_new(runtime->engine);

@@ -6,23 +6,23 @@
 #define REALM_SANDBOX_RUNTIME_H
 
 #include "base/thread.h"
+#include "sandbox/sandbox.h"
 
 #include <stdatomic.h>
 #include <wasmtime.h>
 
-#define RUNTIME_TICK_MS         2u
-#define RUNTIME_WASM_STACK      ((size_t)512 * 1024)
-#define RUNTIME_STACK           ((size_t)1024 * 1024) /* the host's part of a guest's stack too */
-#define RUNTIME_MAX_TABLES      4u
-#define RUNTIME_MAX_ELEMENTS    ((size_t)100000)
-#define RUNTIME_MEMORY_GUARD    ((uint64_t)32 * 1024 * 1024)
-#define RUNTIME_WASMTIME        "wasmtime 48.0.8"
+#define RUNTIME_TICK_MS      2u
+#define RUNTIME_WASM_STACK   ((size_t)512 * 1024)
+#define RUNTIME_STACK        ((size_t)1024 * 1024) /* the host's part of a guest's stack too */
+#define RUNTIME_MAX_TABLES   4u
+#define RUNTIME_MAX_ELEMENTS ((size_t)100000)
+#define RUNTIME_MEMORY_GUARD ((uint64_t)32 * 1024 * 1024)
+#define RUNTIME_WASMTIME     "wasmtime 48.0.8"
 
 struct runtime {
     wasm_engine_t *engine;
     wasmtime_linker_t *linkers[2]; /* [1]: 64-bit memory */
     uint32_t max_instances;
-    uint64_t max_memory_bytes;
 
     struct thread ticker;
     struct mutex lock; /* closing */
@@ -35,7 +35,6 @@ struct runtime {
 /* UNAVAILABLE: the address space for the pool cannot be had. */
 REALM_MUST_CHECK realm_status runtime_init(struct runtime *runtime,
                                            uint32_t max_instances,
-                                           uint64_t max_memory_bytes,
                                            struct realm_error *error);
 void runtime_deinit(struct runtime *runtime);
 

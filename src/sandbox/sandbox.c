@@ -4,21 +4,17 @@
 
 #include <unistd.h>
 
-#define DEFAULT_INSTANCES    1024u
-#define DEFAULT_MEMORY_BYTES (UINT64_C(8) << 30)
-#define DEFAULT_THREADS      2u
-#define MAX_ID_BYTES         64u
-#define SELF                 "/proc/self/exe"
+#define DEFAULT_INSTANCES 1024u
+#define DEFAULT_THREADS   2u
+#define MAX_ID_BYTES      64u
+#define SELF              "/proc/self/exe"
 
-realm_status sandbox_open(const struct sandbox_options *options,
-                          struct sandbox **out,
-                          struct realm_error *error)
+realm_status
+sandbox_open(const struct sandbox_options *options, struct sandbox **out, struct realm_error *error)
 {
     *out = NULL;
     const uint32_t max_instances =
         options->max_instances != 0 ? options->max_instances : DEFAULT_INSTANCES;
-    const uint64_t memory =
-        options->max_memory_bytes != 0 ? options->max_memory_bytes : DEFAULT_MEMORY_BYTES;
     uint32_t n_threads = options->n_threads != 0 ? options->n_threads : DEFAULT_THREADS;
     n_threads = n_threads < POLLER_MAX_THREADS ? n_threads : POLLER_MAX_THREADS;
     struct sandbox *sandbox = alloc_zeroed(ALLOC_GUEST, 1, sizeof(struct sandbox));
@@ -39,7 +35,7 @@ realm_status sandbox_open(const struct sandbox_options *options,
         status = artefacts_open(&sandbox->artefacts, sandbox->folder, error);
     }
     if (status == REALM_OK) {
-        status = runtime_init(&sandbox->runtime, max_instances, memory, error);
+        status = runtime_init(&sandbox->runtime, max_instances, error);
     }
     if (status != REALM_OK) {
         goto fail_runtime;
@@ -153,8 +149,7 @@ realm_status sandbox_tenant_acquire(struct sandbox *sandbox,
     }
     mutex_lock(&sandbox->lock);
     struct sandbox_tenant *tenant = map_get(sandbox->tenants, id, strlen(id));
-    realm_status status =
-        tenant != NULL ? REALM_OK : tenant_create(sandbox, id, &tenant, error);
+    realm_status status = tenant != NULL ? REALM_OK : tenant_create(sandbox, id, &tenant, error);
     if (status == REALM_OK) {
         tenant->owners++;
         *out = tenant;

@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/status.h"
 
+struct account;
 struct engine;
 struct engine_model;
 struct instance;
@@ -27,21 +28,21 @@ struct sandbox_tenant;
 
 /* X(field, name told to clients, default) */
 #define SANDBOX_LIMITS(X)                                                                          \
-    X(cpu_ms, "cpu_ms", 100)                       /* running without a host call */               \
-    X(fuel, "fuel", 20000000000)                   /* instructions of a request, about */          \
-    X(memory_bytes, "memory_bytes", 268435456)     /* linear memory */                             \
-    X(table_elements, "table_elements", 20000)     /* of each table */                             \
-    X(instances, "instances", 100)                 /* of a tenant at once */                       \
-    X(handles, "handles", 256)                     /* alive at once */                             \
-    X(host_calls, "host_calls", 10000000)          /* of a request */                              \
-    X(sequences, "sequences", 64)                  /* alive at once */                             \
-    X(sequence_tokens, "sequence_tokens", 131072)  /* in all living sequences together */          \
-    X(output_bytes, "output_bytes", 16777216)      /* emitted in a request */                      \
-    X(log_bytes, "log_bytes", 65536)               /* logged in a request; more is dropped */      \
-    X(invoke_depth, "invoke_depth", 4)             /* programs that invoke programs */             \
-    X(stored_bytes, "stored_bytes", 16777216)      /* keys, values and saved sequences */          \
-    X(module_bytes, "module_bytes", 33554432)      /* of an uploaded module */                     \
-    X(compile_ms, "compile_ms", 30000)             /* of its compilation */                        \
+    X(cpu_ms, "cpu_ms", 100)                      /* running without a host call */                \
+    X(fuel, "fuel", 20000000000)                  /* instructions of a request, about */           \
+    X(memory_bytes, "memory_bytes", 268435456)    /* linear memory */                              \
+    X(table_elements, "table_elements", 20000)    /* of each table */                              \
+    X(instances, "instances", 100)                /* of a tenant at once */                        \
+    X(handles, "handles", 256)                    /* alive at once */                              \
+    X(host_calls, "host_calls", 10000000)         /* of a request */                               \
+    X(sequences, "sequences", 64)                 /* alive at once */                              \
+    X(sequence_tokens, "sequence_tokens", 131072) /* in all living sequences together */           \
+    X(output_bytes, "output_bytes", 16777216)     /* emitted in a request */                       \
+    X(log_bytes, "log_bytes", 65536)              /* logged in a request; more is dropped */       \
+    X(invoke_depth, "invoke_depth", 4)            /* programs that invoke programs */              \
+    X(stored_bytes, "stored_bytes", 16777216)     /* keys, values and saved sequences */           \
+    X(module_bytes, "module_bytes", 33554432)     /* of an uploaded module */                      \
+    X(compile_ms, "compile_ms", 30000)            /* of its compilation */                         \
     X(compile_memory_bytes, "compile_memory_bytes", 2147483648)
 
 /* 0 means default in every field. */
@@ -54,16 +55,17 @@ struct sandbox_limits {
 /* --- the sandbox -------------------------------------------------------------------------------
  */
 
+/* What a guest may ever have, whatever its limit. */
+#define SANDBOX_MAX_MEMORY_BYTES (UINT64_C(8) << 30)
+
 /* Zero means default in every field but engine. */
 struct sandbox_options {
-    struct engine *engine;   /* outlives the sandbox; NULL: programs find no model */
-    const char *folder;      /* for compiled code and its secret, made if missing; NULL: none kept */
-    const char *compiler;    /* program started as "<compiler> compile-program", whose main calls
-                                sandbox_compiler_main; NULL: this very program */
-    uint32_t max_instances;  /* 1024 */
-    uint64_t max_memory_bytes; /* a guest may ever have, whatever its limit; 8 GiB.  Address space of
-                                  max_instances times this is reserved */
-    uint32_t n_threads;      /* that run guests; 2 */
+    struct engine *engine;  /* outlives the sandbox; NULL: programs find no model */
+    const char *folder;     /* for compiled code and its secret, made if missing; NULL: none kept */
+    const char *compiler;   /* program started as "<compiler> compile-program", whose main calls
+                               sandbox_compiler_main; NULL: this very program */
+    uint32_t max_instances; /* 1024.  SANDBOX_MAX_MEMORY_BYTES of address space each is reserved */
+    uint32_t n_threads;     /* that run guests; 2 */
 };
 
 REALM_MUST_CHECK realm_status sandbox_open(const struct sandbox_options *options,
@@ -77,10 +79,10 @@ void sandbox_close(struct sandbox *sandbox);
 int sandbox_compiler_main(void);
 
 struct sandbox_stats {
-    uint32_t instances;      /* alive now */
+    uint32_t instances; /* alive now */
     uint64_t started;
     uint64_t succeeded;
-    uint64_t failed;         /* returned an error or trapped */
+    uint64_t failed; /* returned an error or trapped */
     uint64_t cancelled;
     uint64_t host_calls;
     uint64_t polls;
@@ -156,11 +158,11 @@ struct instance_usage {
 struct guest_event {
     enum guest_event_kind kind;
     struct bytes bytes;
-    uint32_t level;        /* LOG: 0 error to 3 debug */
-    realm_status status;   /* FINISHED from here */
-    int32_t exit_code;     /* what the function returned */
-    const char *limit;     /* the limit that ended it, or NULL */
-    const char *message;   /* of a status that is not OK */
+    uint32_t level;      /* LOG: 0 error to 3 debug */
+    realm_status status; /* FINISHED from here */
+    int32_t exit_code;   /* what the function returned */
+    const char *limit;   /* the limit that ended it, or NULL */
+    const char *message; /* of a status that is not OK */
     struct instance_usage usage;
 };
 
@@ -168,6 +170,7 @@ struct instance_options {
     struct program *program;
     const char *function; /* NULL: the default one */
     struct sandbox_tenant *tenant;
+    struct account *account;    /* whom the engine counts it for; NULL: its own */
     struct engine_model *model; /* of the request; NULL: none */
     struct bytes request;       /* JSON; copied */
     uint32_t version;           /* of the program, told to the guest */

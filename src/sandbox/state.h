@@ -22,7 +22,7 @@ struct sandbox_counters {
 struct sandbox {
     struct engine *engine;
     const char *compiler;
-    char *folder;        /* NULL: nothing is kept */
+    char *folder; /* NULL: nothing is kept */
     struct runtime runtime;
     struct artefacts artefacts;
     struct poller poller;

@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define PATH_BYTES     4096u
-#define HEAD_BYTES     16u
-#define DELETED        UINT32_MAX
-#define MAX_LOG_BYTES  ((size_t)1 << 30)
-#define REWRITE_SLACK  ((uint64_t)1 << 20) /* of dead bytes that are always allowed */
+#define PATH_BYTES    4096u
+#define HEAD_BYTES    16u
+#define DELETED       UINT32_MAX
+#define MAX_LOG_BYTES ((size_t)1 << 30)
+#define REWRITE_SLACK ((uint64_t)1 << 20) /* of dead bytes that are always allowed */
 
 struct value {
     uint32_t n_bytes;
@@ -251,10 +251,8 @@ open_file(struct store *store, const char *folder, const char *tenant, struct re
     return open_log(store, error);
 }
 
-realm_status store_open(struct store *store,
-                        const char *folder,
-                        const char *tenant,
-                        struct realm_error *error)
+realm_status
+store_open(struct store *store, const char *folder, const char *tenant, struct realm_error *error)
 {
     *store = (struct store){.fd = -1};
     mutex_init(&store->lock);
@@ -316,8 +314,7 @@ realm_status store_set(struct store *store,
     }
     mutex_lock(&store->lock);
     const struct value *old = map_get(store->values, key.data, key.length);
-    const uint64_t kept =
-        store->held_bytes - (old != NULL ? key.length + old->n_bytes : 0);
+    const uint64_t kept = store->held_bytes - (old != NULL ? key.length + old->n_bytes : 0);
     realm_status status = REALM_OK;
     if (kept + key.length + value.length > max_bytes) {
         status = realm_error_set(error,
@@ -389,8 +386,7 @@ realm_status store_list(struct store *store,
         (void)strbuf_append_char(out, '[');
         for (size_t i = 0; i < n && i < max_keys; i++) {
             (void)strbuf_append_text(out, i > 0 ? "," : "");
-            (void)strbuf_append_json(
-                out, (const char *)keys[i].data + skip, keys[i].length - skip);
+            (void)strbuf_append_json(out, (const char *)keys[i].data + skip, keys[i].length - skip);
         }
         (void)strbuf_append_char(out, ']');
     }
