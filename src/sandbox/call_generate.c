@@ -68,6 +68,25 @@ static int64_t read_options(struct call *call, struct generate_request *out)
     return read_stops(call, stops, out);
 }
 
+/* matcher: NULL for none. */
+static realm_status submit_constrained(struct call *call,
+                                       const struct guest_matcher *matcher,
+                                       struct request *request,
+                                       struct generation **out,
+                                       struct realm_error *error)
+{
+    struct constraint *constraint = NULL;
+    if (matcher != NULL) {
+        const struct constraint_rule rule = {
+            .kind = matcher->kind, .text = {.data = matcher->text, .length = matcher->n_bytes}};
+        REALM_TRY(engine_model_constrain(request->model, &rule, &constraint, error));
+        request->constraint = constraint;
+    }
+    const realm_status status = engine_submit(call->instance->sandbox->engine, request, out, error);
+    constraint_destroy(constraint);
+    return status;
+}
+
 static int64_t submit(struct call *call, const struct generate_request *wanted)
 {
     const struct guest_sequence *sequence = wanted->sequence;
@@ -89,11 +108,6 @@ static int64_t submit(struct call *call, const struct generate_request *wanted)
     if (wanted->sampler != NULL) {
         request.sampling = wanted->sampler->options;
     }
-    if (wanted->matcher != NULL) {
-        request.constraint = (struct constraint_rule){
-            .kind = wanted->matcher->kind,
-            .text = {.data = wanted->matcher->text, .length = wanted->matcher->n_bytes}};
-    }
     request.sampling.logprobs = (flags & REALM_GENERATE_LOGPROBS) != 0;
     request.sampling.n_top_logprobs =
         request.sampling.logprobs ? wanted->options.n_top_logprobs : 0;
@@ -102,7 +116,7 @@ static int64_t submit(struct call *call, const struct generate_request *wanted)
         return call_fail(call, REALM_GUEST_FAILED, "out of memory");
     }
     struct realm_error error;
-    if (engine_submit(call->instance->sandbox->engine, &request, &stream->generation, &error) !=
+    if (submit_constrained(call, wanted->matcher, &request, &stream->generation, &error) !=
         REALM_OK) {
         alloc_free(stream);
         return call_fail_with(call, &error);

@@ -105,7 +105,7 @@ static void tell_result(struct instance *instance)
         const char *why = instance->last_error;
         (void)snprintf(words,
                        sizeof(words),
-                       "the program ended with code %d%s%.150s",
+                       "the program ended with code %d%s%.120s",
                        instance->end.exit_code,
                        why[0] != '\0' ? "; its last failed call: " : "",
                        why);
