@@ -34,7 +34,7 @@ struct generation {
     /* Engine thread: */
     uint32_t n_live; /* choices that have not ended */
     uint32_t n_completion;
-    uint32_t n_cached;   /* prompt tokens found in the prefix cache */
+    uint32_t n_cached;   /* prompt tokens found in the prefix cache, not computed before */
     realm_status status; /* the worst of its choices */
     bool touched;        /* events were pushed since the last wake */
     bool entered;        /* has been in a step */

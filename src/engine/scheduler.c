@@ -188,13 +188,19 @@ static uint32_t pick(struct engine_model *model, struct sequence *sequence, uint
     return n_rows;
 }
 
+/* Rows of the sequence's next chunk.  One that does not reach its end stops at a page's end where
+ * it can, so that the page is known to others and the next chunk may begin with one of theirs. */
 static uint32_t rows_left(const struct sequence *sequence, uint32_t n_rows_left)
 {
     const uint32_t left = sequence->n_tokens - sequence->n_computed;
-    return left < n_rows_left ? left : n_rows_left;
+    if (left <= n_rows_left) {
+        return left;
+    }
+    const uint32_t part_of_page = (sequence->n_computed + n_rows_left) % PAGE_TOKENS;
+    return part_of_page < n_rows_left ? n_rows_left - part_of_page : n_rows_left;
 }
 
-/* --- entering -----------------------------------------------------------------------------------
+/* --- what is known already -----------------------------------------------------------------------
  */
 
 static bool
@@ -205,16 +211,22 @@ find_page(const struct engine_model *model, const struct sequence *s, uint32_t i
             prefix_index_find(model->prefixes, &s->other_digests[i], page));
 }
 
-/* Takes the pages that are known already; the last token is always computed, for its logits. */
-static void adopt_prefix(struct engine_model *model, struct sequence *s)
+/* Pages of the sequence that may be found: the last token is always computed, for its logits. */
+static uint32_t n_findable(const struct sequence *s)
 {
-    if (s->digests == NULL) {
+    return s->digests != NULL ? (s->n_tokens - 1) / PAGE_TOKENS : 0;
+}
+
+/* Before a chunk: takes the pages behind what is computed that are known by now. */
+static void adopt_pages(struct engine_model *model, struct sequence *s)
+{
+    const uint32_t n_most = n_findable(s);
+    uint32_t n = s->n_computed / PAGE_TOKENS;
+    page_id page;
+    if (s->n_computed % PAGE_TOKENS != 0 || n >= n_most) {
         return;
     }
-    const uint32_t n_most = (s->n_tokens - 1) / PAGE_TOKENS;
     sequence_extend_digests(s, n_most);
-    page_id page;
-    uint32_t n = 0;
     while (n < n_most && find_page(model, s, n, &page)) {
         page_table_adopt(s->pages, page);
         n++;
@@ -230,21 +242,48 @@ static void return_prefix(struct sequence *s)
     s->n_computed = 0;
 }
 
-/* What was found is not paid for; the first time it is told, too. */
+/* Prompt tokens that were found are not paid for. */
 static void count_cached(struct sequence *s)
 {
     const uint32_t n_found = s->n_computed < s->n_prompt ? s->n_computed : s->n_prompt;
-    if (s->n_charged == 0 && !s->generation->started) {
-        s->generation->n_cached = n_found;
+    if (n_found > s->n_charged) {
+        s->generation->n_cached += n_found - s->n_charged;
+        s->n_charged = n_found;
     }
-    s->n_charged = n_found > s->n_charged ? n_found : s->n_charged;
 }
 
+/* Whether another sequence of this step computes the page that this one needs next. */
+static bool next_page_is_coming(const struct engine_model *model, const struct sequence *s)
+{
+    const uint32_t i = s->n_computed / PAGE_TOKENS;
+    if (s->n_computed % PAGE_TOKENS != 0 || i >= n_findable(s)) {
+        return false;
+    }
+    for (uint32_t k = 0; k < model->n_picked; k++) {
+        const struct sequence *const other = model->picked[k];
+        if (i < other->n_digests && other->n_computed <= i * PAGE_TOKENS &&
+            other->n_computed + other->step_rows >= (i + 1) * PAGE_TOKENS &&
+            memcmp(&other->digests[i], &s->digests[i], sizeof s->digests[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- entering -----------------------------------------------------------------------------------
+ */
+
 /* Lets a waiting sequence in, if there are pages for its whole text and one more for each that
- * runs, or it would be preempted soon.  Returns its rows; 0: not now. */
+ * runs, or it would be preempted soon.  Returns its rows; 0: not now, and if it was not passed over
+ * for a page that is coming, there is no room. */
 static uint32_t enter(struct engine_model *model, struct sequence *s, uint32_t n_rows_left)
 {
-    adopt_prefix(model, s);
+    adopt_pages(model, s);
+    if (next_page_is_coming(model, s)) {
+        return_prefix(s);
+        s->step_passed = true;
+        return 0;
+    }
     const uint32_t needs = page_table_needs(s->pages, s->n_tokens - s->n_computed);
     const uint32_t n_rows = rows_left(s, n_rows_left);
     if ((uint64_t)needs + model->running.length > page_pool_n_free(model->pool) &&
@@ -311,9 +350,27 @@ static uint32_t pick_decoding(struct engine_model *model, uint32_t n_rows_left)
     return n_rows_left;
 }
 
+/* The next chunk of a running prefill.  Returns its rows; 0: not in this step. */
+static uint32_t go_on(struct engine_model *model, struct sequence *s, uint32_t n_rows_left)
+{
+    struct account *const account = s->generation->account;
+    s->step_passed = true;
+    account->step_pages -= page_table_n_pages(s->pages);
+    adopt_pages(model, s);
+    account->step_pages += page_table_n_pages(s->pages);
+    count_cached(s);
+    const uint32_t n_rows = rows_left(s, n_rows_left);
+    if (next_page_is_coming(model, s) || !reserve(model, s, n_rows)) {
+        return 0;
+    }
+    return pick(model, s, n_rows);
+}
+
 /* Prompts in chunks, those that run and those that wait, in the order of fairness.  A parked one is
- * passed over; one that finds too few pages holds those that wait behind it, or it might wait for
- * ever. */
+ * passed over, and so is one whose next page another one computes in this step: it takes the page
+ * in the next.  One that finds too few pages holds those that wait behind it, or it might wait for
+ * ever.
+ */
 static void pick_prefill(struct engine_model *model, uint32_t n_rows_left)
 {
     const uint32_t n_preempted = model->n_preempted;
@@ -334,14 +391,10 @@ static void pick_prefill(struct engine_model *model, uint32_t n_rows_left)
         }
         if (enters) {
             const uint32_t n_rows = enter(model, s, n_rows_left);
-            may_admit = n_rows > 0;
+            may_admit = n_rows > 0 || s->step_passed;
             n_rows_left -= n_rows;
         } else {
-            const uint32_t n_rows = rows_left(s, n_rows_left);
-            s->step_passed = true;
-            if (reserve(model, s, n_rows)) {
-                n_rows_left -= pick(model, s, n_rows);
-            }
+            n_rows_left -= go_on(model, s, n_rows_left);
         }
     }
 }

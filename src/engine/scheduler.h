@@ -1,8 +1,9 @@
 /* Which sequences run in the next step of a model, and with how many rows.
  *
  * Decoding sequences come first (one row each), then prefill in chunks, in the order of fairness.h,
- * as many rows as keep the step within the inter-token target.  A sequence that enters takes the
- * pages of its prefix that the index knows.  Where pages are short, the youngest sequence of the
+ * as many rows as keep the step within the inter-token target.  Before each chunk a
+ * sequence takes the pages that the index knows by then; of several with one beginning in one step,
+ * one computes it.  Where pages are short, the youngest sequence of the
  * account furthest ahead is preempted: its pages go (full ones stay known while nobody needs the
  * room), its tokens stay, and it is computed again later with the same answer.  An account that
  * waits with nothing running gets a place in this way even when all are taken.

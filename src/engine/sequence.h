@@ -54,7 +54,7 @@ struct sequence {
     uint32_t max_tokens; /* prompt and completion */
     uint32_t n_computed;
     uint64_t last_token_ns; /* when its newest token was made; 0: none was */
-    uint32_t n_charged;     /* prompt tokens that its account has paid for */
+    uint32_t n_charged;     /* prompt tokens that its account has paid for, or that were found */
     struct page_table *pages;
     struct prefix_digest *digests; /* of its full pages; NULL: no prefix cache */
     struct prefix_digest chain;    /* before the first page */

@@ -26,18 +26,28 @@ struct tiny_answer {
     char message[256];
 };
 
+/* Loads one of the golden models under its own name. */
+static inline struct engine_model *tiny_load(const struct tiny_engine *tiny,
+                                             const char *name,
+                                             const struct engine_model_options *model_options)
+{
+    char path[1024];
+    struct engine_model *model;
+    struct realm_error error = {.status = REALM_OK};
+    (void)snprintf(path, sizeof path, "%s/golden/models/%s.gguf", REALM_TEST_DATA, name);
+    if (engine_load_model(tiny->engine, name, path, model_options, &model, &error) != REALM_OK) {
+        fail_msg("%s", error.message);
+    }
+    return model;
+}
+
 static inline void tiny_engine_open(struct tiny_engine *tiny,
                                     const struct engine_options *options,
                                     const struct engine_model_options *model_options)
 {
-    char path[1024];
     struct realm_error error = {.status = REALM_OK};
-    (void)snprintf(path, sizeof path, "%s/golden/models/llama_tied.gguf", REALM_TEST_DATA);
     assert_int_equal(engine_create(options, &tiny->engine, &error), REALM_OK);
-    if (engine_load_model(tiny->engine, "tiny", path, model_options, &tiny->model, &error) !=
-        REALM_OK) {
-        fail_msg("%s", error.message);
-    }
+    tiny->model = tiny_load(tiny, "llama_tied", model_options);
 }
 
 /* No page may be in use once the last answers were read. */

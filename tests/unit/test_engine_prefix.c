@@ -149,6 +149,78 @@ static void what_is_published_is_found_by_all(void **state)
     account_release(b);
 }
 
+#define N_TOGETHER 8u
+
+/* Of several that begin alike and come together, one computes the beginning, whatever the chunks.
+ */
+static void who_comes_together_computes_a_beginning_once(void **state)
+{
+    (void)state;
+    static struct tiny_answer answers[N_TOGETHER];
+    struct tiny_answer alone;
+    const uint32_t max_rows[] = {512, 64, 48, 37, 17};
+    for (size_t k = 0; k < sizeof max_rows / sizeof max_rows[0]; k++) {
+        struct tiny_engine tiny;
+        struct generation *generations[N_TOGETHER];
+        token_id prompts[N_TOGETHER][PROMPT];
+        uint32_t n_cached = 0;
+        const struct engine_options options = {.n_threads = 2};
+        const struct engine_model_options model_options = {.context_length = 128,
+                                                           .max_rows = max_rows[k]};
+        tiny_engine_open(&tiny, &options, &model_options);
+        for (uint32_t i = 0; i < N_TOGETHER; i++) {
+            tiny_prompt(20, PROMPT, prompts[i]);
+            prompts[i][PROMPT - 1] = i;
+            const struct request request = request_of(&tiny, NULL, prompts[i], PROMPT);
+            generations[i] = tiny_submit(&tiny, &request);
+        }
+        for (uint32_t i = 0; i < N_TOGETHER; i++) {
+            tiny_read(generations[i], &answers[i]);
+            n_cached += answers[i].n_cached;
+        }
+        assert_int_equal(n_cached, (N_TOGETHER - 1) * 64);
+        tiny_engine_close(&tiny);
+        open_tiny(&tiny, true);
+        for (uint32_t i = 0; i < N_TOGETHER; i++) {
+            const struct request request = request_of(&tiny, NULL, prompts[i], PROMPT);
+            tiny_run(&tiny, &request, &alone);
+            assert_same_answer(&answers[i], &alone);
+        }
+        tiny_engine_close(&tiny);
+    }
+}
+
+/* Gemma 3's tiny model looks back 16 tokens in most layers; the prompt is longer by far. */
+static void sliding_windows_see_found_pages_as_their_own(void **state)
+{
+    (void)state;
+    struct tiny_engine tiny;
+    token_id prompt[PROMPT];
+    struct tiny_answer without;
+    struct tiny_answer first;
+    struct tiny_answer second;
+    const struct engine_model_options model_options = {.context_length = 128};
+    tiny_prompt(21, PROMPT, prompt);
+    open_tiny(&tiny, true);
+    struct request request = request_of(&tiny, NULL, prompt, PROMPT);
+    request.model = tiny_load(&tiny, "gemma3", &model_options);
+    tiny_run(&tiny, &request, &without);
+    tiny_engine_close(&tiny);
+
+    open_tiny(&tiny, false);
+    request.model = tiny_load(&tiny, "gemma3", &model_options);
+    tiny_run(&tiny, &request, &first);
+    tiny_run(&tiny, &request, &second);
+    assert_int_equal(second.n_cached, 64);
+    assert_same_answer(&first, &without);
+    assert_same_answer(&second, &without);
+    /* The other model knows nothing of it. */
+    request.model = tiny.model;
+    tiny_run(&tiny, &request, &first);
+    assert_int_equal(first.n_cached, 0);
+    tiny_engine_close(&tiny);
+}
+
 /* With room for few sequences, pages of past prompts give way, and preempted sequences find their
  * own again. */
 static void a_full_pool_gives_up_what_nobody_holds(void **state)
@@ -197,6 +269,8 @@ int main(void)
         cmocka_unit_test(the_next_turn_finds_the_answer),
         cmocka_unit_test(another_accounts_pages_are_not_found),
         cmocka_unit_test(what_is_published_is_found_by_all),
+        cmocka_unit_test(who_comes_together_computes_a_beginning_once),
+        cmocka_unit_test(sliding_windows_see_found_pages_as_their_own),
         cmocka_unit_test(a_full_pool_gives_up_what_nobody_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
