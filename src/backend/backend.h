@@ -9,13 +9,12 @@
 #ifndef REALM_BACKEND_BACKEND_H
 #define REALM_BACKEND_BACKEND_H
 
+#include "backend/kv_type.h"
 #include "plan/batch.h"
 #include "plan/plan.h"
 
 struct backend;
 struct backend_model;
-
-enum kv_type { KV_F16, KV_BF16, KV_Q8_0 };
 
 struct backend_options {
     const char *name;   /* "cpu"; NULL: the best there is */
@@ -53,6 +52,8 @@ const char *backend_name(const struct backend *backend);
 const char *backend_level(const struct backend *backend);
 uint32_t backend_n_threads(const struct backend *backend);
 
+/* "f16", "bf16", "q8_0". */
+const char *backend_kv_type_name(enum kv_type type);
 /* Bytes of one KV page over all layers. */
 uint64_t backend_page_bytes(const struct plan_kv *kv, enum kv_type type);
 

@@ -55,6 +55,12 @@ realm_status backend_measure_limits(struct backend *backend,
     return backend->machine->measure_limits(backend, out, error);
 }
 
+const char *backend_kv_type_name(enum kv_type type)
+{
+    static const char *const names[KV_N_TYPES] = {"f16", "bf16", "q8_0"};
+    return type < KV_N_TYPES ? names[type] : "unknown";
+}
+
 realm_status backend_prepare(struct backend *backend,
                              const struct plan *plan,
                              const struct weight_source *source,

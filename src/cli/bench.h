@@ -16,6 +16,7 @@ struct bench {
     uint32_t batches[BENCH_MAX_BATCHES];
     uint32_t n_batches;
     uint32_t n_threads;
+    uint32_t kv_type;
     uint32_t n_reps;
     bool json;
     bool profile;

@@ -12,13 +12,14 @@ void bench_print_head(const struct bench *bench)
         return;
     }
     struct backend *const backend = runner_backend(bench->runner);
-    printf("%s on %s/%s, %u threads; weights %s, KV %s\n",
+    printf("%s on %s/%s, %u threads; weights %s, KV %s (%s)\n",
            bench->name,
            backend_name(backend),
            backend_level(backend),
            backend_n_threads(backend),
            term_bytes(backend_model_weight_bytes(runner_backend_model(bench->runner)), weights),
-           term_bytes(backend_model_kv_bytes(runner_backend_model(bench->runner)), kv));
+           term_bytes(backend_model_kv_bytes(runner_backend_model(bench->runner)), kv),
+           backend_kv_type_name((enum kv_type)bench->kv_type));
     printf("limits measured now: reads %.1f GB/s, int8 %.0f GOPS\n\n",
            bench->limits.read_bytes_per_s / 1e9,
            bench->limits.int8_ops_per_s / 1e9);

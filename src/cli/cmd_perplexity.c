@@ -24,6 +24,7 @@ struct perplexity {
     const char *model_reference;
     const char *file;
     const char *cpu_level;
+    uint32_t kv_type;
     uint32_t window;
     uint32_t max_windows; /* 0: all */
     uint32_t n_threads;
@@ -190,6 +191,7 @@ static realm_status run_all(struct perplexity *p, struct realm_error *error)
         .path = path,
         .cpu_level = p->cpu_level,
         .n_threads = p->n_threads,
+        .kv_type = (enum kv_type)p->kv_type,
         .n_sequences = 1,
         .n_tokens = p->window,
         .max_rows = MAX_ROWS,
@@ -222,6 +224,7 @@ realm_status cmd_perplexity(int argc, char **argv, struct realm_error *error)
          0},
         {"file", 'f', ARG_TEXT, &p.file, "FILE", "the text", 0, 0},
         {"ctx", 'c', ARG_U32, &p.window, "N", "tokens of a window (512)", 8, 1 << 20},
+        {"kv-type", 0, ARG_CHOICE, &p.kv_type, KV_TYPE_NAMES, KV_TYPE_HELP, 0, 0},
         {"chunks", 0, ARG_U32, &p.max_windows, "N", "only the first N windows", 1, 1 << 24},
         {"threads", 't', ARG_U32, &p.n_threads, "N", "compute threads (one per core)", 1, 1024},
         {"cpu",

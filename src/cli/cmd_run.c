@@ -169,6 +169,7 @@ static realm_status load(struct run *run, struct realm_error *error)
     progress_begin(&bar, "loading", 1000, PROGRESS_PARTS);
     const struct engine_model_options options = {
         .context_length = run->context_length,
+        .kv_type = (enum kv_type)run->kv_type,
         .progress = on_load,
         .progress_context = &bar,
     };
@@ -334,6 +335,7 @@ realm_status cmd_run(int argc, char **argv, struct realm_error *error)
          "tokens of the whole talk (the model's, at most 8192)",
          16,
          1 << 24},
+        {"kv-type", 0, ARG_CHOICE, &run.kv_type, KV_TYPE_NAMES, KV_TYPE_HELP, 0, 0},
         {"threads", 't', ARG_U32, &run.n_threads, "N", "compute threads (one per core)", 1, 1024},
         {"cpu",
          0,

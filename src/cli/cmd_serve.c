@@ -1,4 +1,5 @@
 /* realm serve: models in, an address out, until a signal. */
+#include "backend/backend.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/command.h"
@@ -27,6 +28,7 @@ struct serve {
     uint32_t itl_target_ms;
     uint32_t max_waiting;
     bool no_prefix_cache;
+    uint32_t kv_type;
     const char *data;
     const char *key;
     const char *cpu_level;
@@ -67,6 +69,7 @@ static realm_status load_model(const struct serve *serve,
     progress_begin(&bar, label, 1000, PROGRESS_PARTS);
     const struct engine_model_options options = {
         .context_length = serve->context_length,
+        .kv_type = (enum kv_type)serve->kv_type,
         .kv_memory_bytes = serve->kv_memory_bytes,
         .progress = on_load,
         .progress_context = &bar,
@@ -77,6 +80,7 @@ static realm_status load_model(const struct serve *serve,
         log_info("model_loaded",
                  LOG_TEXT("model", name),
                  LOG_TEXT("path", path),
+                 LOG_TEXT("kv_type", backend_kv_type_name(options.kv_type)),
                  LOG_U64("context_tokens", engine_model_context_length(model)),
                  LOG_U64("memory_mb", engine_model_memory_bytes(model) >> 20));
     }
@@ -284,6 +288,7 @@ realm_status cmd_serve(int argc, char **argv, struct realm_error *error)
          "compute every prompt anew",
          0,
          0},
+        {"kv-type", 0, ARG_CHOICE, &serve.kv_type, KV_TYPE_NAMES, KV_TYPE_HELP, 0, 0},
         {"data",
          0,
          ARG_TEXT,

@@ -14,6 +14,7 @@ struct run {
     bool stats;
     uint32_t n_threads;
     uint32_t context_length;
+    uint32_t kv_type;
     const char *cpu_level;
     uint32_t max_tokens;
     uint32_t min_tokens;

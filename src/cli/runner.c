@@ -53,7 +53,7 @@ open_parts(struct runner *runner, const struct runner_options *options, struct r
         .max_rows = runner->max_rows,
         .max_logits = runner->max_logits,
         .n_pages = runner->max_sequences * runner->pages_each,
-        .kv_type = KV_F16,
+        .kv_type = options->kv_type,
         .progress = on_load,
         .progress_context = &bar,
     };

@@ -11,7 +11,8 @@ struct runner;
 struct runner_options {
     const char *path;
     const char *cpu_level;
-    uint32_t n_threads;   /* 0: one per core */
+    uint32_t n_threads; /* 0: one per core */
+    enum kv_type kv_type;
     uint32_t n_sequences; /* most at a time */
     uint32_t n_tokens;    /* most of one sequence */
     uint32_t max_rows;    /* most of one step */

@@ -6,6 +6,7 @@
 #ifndef REALM_ENGINE_ENGINE_H
 #define REALM_ENGINE_ENGINE_H
 
+#include "backend/kv_type.h"
 #include "engine/account.h"
 #include "engine/event.h"
 #include "engine/request.h"
@@ -38,6 +39,7 @@ const struct backend *engine_backend(const struct engine *engine);
 
 struct engine_model_options {
     uint32_t context_length;  /* 0: the model's, at most 8192 */
+    enum kv_type kv_type;     /* 0: F16 */
     uint64_t kv_memory_bytes; /* 0: 16 sequences of 1024 tokens, at least one whole context */
     uint32_t max_rows;        /* tokens of one step; 0: 512 */
     uint32_t max_sequences;   /* in one step; 0: 64 */

@@ -76,7 +76,7 @@ static realm_status count_pages(const struct engine_model *model,
                                 struct realm_error *error)
 {
     const struct plan_kv kv = plan_kv(model_plan(model->model));
-    const uint64_t page_bytes = backend_page_bytes(&kv, KV_F16);
+    const uint64_t page_bytes = backend_page_bytes(&kv, options->kv_type);
     const uint32_t context_pages = model->context_length / PAGE_TOKENS + 1;
     uint64_t n_pages = DEFAULT_KV_TOKENS / PAGE_TOKENS;
     if (options->kv_memory_bytes > 0) {
@@ -118,7 +118,7 @@ static realm_status prepare(struct engine_model *model,
         .max_rows = model->max_rows,
         .max_logits = model->max_sequences,
         .n_pages = n_pages,
-        .kv_type = KV_F16,
+        .kv_type = options->kv_type,
         .progress = options->progress,
         .progress_context = options->progress_context,
     };

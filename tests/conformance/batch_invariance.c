@@ -149,12 +149,13 @@ static void check_plan(struct bank *bank, const char *level)
     free_sequences(s);
 }
 
-static void check_shape(const char *name, const struct small_shape *shape)
+static void check_shape(const char *name, const struct small_shape *shape, enum kv_type kv_type)
 {
     for (uint32_t i = 0; backend_run_levels[i] != NULL; i++) {
         struct bank bank;
         bank_init(&bank, name);
         small_plan(&bank, shape);
+        bank.kv_type = kv_type;
         check_plan(&bank, backend_run_levels[i]);
         bank_deinit(&bank);
     }
@@ -174,7 +175,7 @@ static void llama_of_small_blocks(void **state)
         .window = 37,
         .types = {TENSOR_Q8_0, TENSOR_Q4_0, TENSOR_Q5_1},
     };
-    check_shape("llama_of_small_blocks", &shape);
+    check_shape("llama_of_small_blocks", &shape, KV_F16);
 }
 
 static void gemma_of_k_blocks(void **state)
@@ -192,7 +193,7 @@ static void gemma_of_k_blocks(void **state)
         .types = {TENSOR_Q4_K, TENSOR_Q6_K, TENSOR_Q3_K},
         .gemma = true,
     };
-    check_shape("gemma_of_k_blocks", &shape);
+    check_shape("gemma_of_k_blocks", &shape, KV_F16);
 }
 
 static void llama_of_floats(void **state)
@@ -209,7 +210,7 @@ static void llama_of_floats(void **state)
         .window = 5,
         .types = {TENSOR_F16, TENSOR_F32, TENSOR_BF16},
     };
-    check_shape("llama_of_floats", &shape);
+    check_shape("llama_of_floats", &shape, KV_F16);
 }
 
 /* A product of floats beside products of integers: one activation in both forms. */
@@ -227,7 +228,25 @@ static void llama_of_mixed_types(void **state)
         .window = 16,
         .types = {TENSOR_F16, TENSOR_Q4_1, TENSOR_Q5_0},
     };
-    check_shape("llama_of_mixed_types", &shape);
+    check_shape("llama_of_mixed_types", &shape, KV_F16);
+}
+
+static void every_kv_type(void **state)
+{
+    (void)state;
+    const struct small_shape shape = {
+        .vocabulary = VOCABULARY,
+        .columns = 64,
+        .n_layers = 2,
+        .n_heads = 6,
+        .n_kv_heads = 2,
+        .head_columns = 80,
+        .ffn_columns = 96,
+        .window = 37,
+        .types = {TENSOR_Q8_0, TENSOR_Q4_0, TENSOR_F16},
+    };
+    check_shape("kv_bf16", &shape, KV_BF16);
+    check_shape("kv_q8_0", &shape, KV_Q8_0);
 }
 
 int main(void)
@@ -237,6 +256,7 @@ int main(void)
         cmocka_unit_test(gemma_of_k_blocks),
         cmocka_unit_test(llama_of_floats),
         cmocka_unit_test(llama_of_mixed_types),
+        cmocka_unit_test(every_kv_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

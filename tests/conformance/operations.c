@@ -66,7 +66,7 @@ static void compare(struct bank *bank, tensor_id x, double tolerance)
         tokens[i] = (token_id)test_random_below(&bank->random, VOCABULARY);
     }
     const struct weight_source source = bank_source(bank);
-    const struct plan_reference_options options = {.kv_f16 = true, .q8_activations = true};
+    const struct plan_reference_options options = {.kv_rounded = true, .q8_activations = true};
     plan_reference_run(bank->plan, &source, tokens, N_TOKENS, &options, expected);
     const struct level_run run = {bank, tokens, expected, got, tolerance};
     for (uint32_t i = 0; backend_run_levels[i] != NULL; i++) {
@@ -342,7 +342,7 @@ static void check_small(const struct small_shape *shape, double tolerance)
         tokens[i] = (token_id)test_random_below(&bank.random, VOCABULARY);
     }
     const struct weight_source source = bank_source(&bank);
-    const struct plan_reference_options options = {.kv_f16 = true, .q8_activations = true};
+    const struct plan_reference_options options = {.kv_rounded = true, .q8_activations = true};
     plan_reference_run(bank.plan, &source, tokens, N_TOKENS, &options, expected);
     const struct level_run run = {&bank, tokens, expected, got, tolerance};
     for (uint32_t i = 0; backend_run_levels[i] != NULL; i++) {

@@ -123,6 +123,7 @@ struct expected {
     const token_id *tokens;
     const float *logits;
     double tolerance;
+    enum kv_type kv_type;
 };
 
 static void
@@ -159,7 +160,7 @@ static bool compare_level(const struct expected *expected, const char *level)
         .max_rows = N_TOKENS,
         .max_logits = N_TOKENS,
         .n_pages = BACKEND_RUN_PAGES,
-        .kv_type = KV_F16,
+        .kv_type = expected->kv_type,
     };
     struct backend_model *model;
     if (backend_prepare(
@@ -191,7 +192,10 @@ static bool compare_level(const struct expected *expected, const char *level)
     return true;
 }
 
-static void compare_file(const struct tiny_file *file, const char *name, double tolerance)
+static void compare_kept_as(const struct tiny_file *file,
+                            const char *name,
+                            double tolerance,
+                            enum kv_type kv_type)
 {
     struct strbuf bytes;
     struct model *const model = open_model(file, &bytes);
@@ -204,7 +208,8 @@ static void compare_file(const struct tiny_file *file, const char *name, double 
         tokens[i] = (i * i + 11 * i + 3) % plan_vocabulary(plan);
     }
     float *const logits = malloc((size_t)N_TOKENS * plan_vocabulary(plan) * sizeof *logits);
-    const struct plan_reference_options exactness = {.kv_f16 = true, .q8_activations = true};
+    const struct plan_reference_options exactness = {
+        .kv_rounded = true, .kv_type = kv_type, .q8_activations = true};
     plan_reference_run(plan, &source, tokens, N_TOKENS, &exactness, logits);
     const struct expected expected = {
         .plan = plan,
@@ -213,6 +218,7 @@ static void compare_file(const struct tiny_file *file, const char *name, double 
         .tokens = tokens,
         .logits = logits,
         .tolerance = tolerance,
+        .kv_type = kv_type,
     };
     uint32_t n_levels = 0;
     for (const char *const *level = backend_run_levels; *level != NULL; level++) {
@@ -223,6 +229,11 @@ static void compare_file(const struct tiny_file *file, const char *name, double 
     free_weights(&weights);
     model_close(model);
     strbuf_deinit(&bytes);
+}
+
+static void compare_file(const struct tiny_file *file, const char *name, double tolerance)
+{
+    compare_kept_as(file, name, tolerance, KV_F16);
 }
 
 static void every_architecture_gives_the_logits_of_the_reference(void **state)
@@ -302,12 +313,25 @@ static void a_window_gives_the_logits_of_the_reference(void **state)
     }
 }
 
+static void every_kv_type_gives_the_logits_of_the_reference(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"llama", "gemma3", "phi3"};
+    for (uint32_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct tiny_file file;
+        tiny_model(&file, names[i], TENSOR_F32);
+        compare_kept_as(&file, names[i], FLOAT_TOLERANCE, KV_BF16);
+        compare_kept_as(&file, names[i], QUANTISED_TOLERANCE, KV_Q8_0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_architecture_gives_the_logits_of_the_reference),
         cmocka_unit_test(every_weight_type_gives_the_logits_of_the_reference),
         cmocka_unit_test(every_kind_of_rope_gives_the_logits_of_the_reference),
+        cmocka_unit_test(every_kv_type_gives_the_logits_of_the_reference),
         cmocka_unit_test(a_window_gives_the_logits_of_the_reference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* Attention through one segment, and the writing of KV pages. */
 #include "backend/cpu/half_inline.h"
+#include "backend/cpu/scalar/kv_number.h"
 #include "kernels/kernels_test.h"
 
 #include <math.h>
@@ -13,6 +14,7 @@ enum {
 };
 
 struct setting {
+    enum kv_type type;
     uint32_t head_columns;
     uint32_t first_position;
     struct guarded kv;
@@ -23,34 +25,54 @@ struct setting {
     struct attention_call call;
 };
 
-static size_t page_bytes(uint32_t head_columns)
+static size_t page_bytes(enum kv_type type, uint32_t head_columns)
 {
-    return (size_t)KV_PAGE_TOKENS * 2 * (head_columns + kv_value_columns(head_columns));
+    return kv_keys_bytes(type, head_columns) + kv_values_bytes(type, head_columns);
 }
 
-/* Half-precision numbers in [-2, 2). */
+/* Every scale of a page: the keys' and the values'. */
+static void fill_scales(struct kernel_test *test, struct setting *s, uint8_t *page)
+{
+    const uint32_t n = kv_blocks(s->head_columns) * KV_PAGE_TOKENS;
+    uint16_t *const of_keys = (void *)(page + (size_t)s->head_columns * KV_PAGE_TOKENS);
+    uint16_t *const of_values =
+        (void *)(page + page_bytes(s->type, s->head_columns) - n * sizeof(uint16_t));
+    for (uint32_t i = 0; i < n; i++) {
+        of_keys[i] = half_from_float_clamped(2.0f / 127.0f * kernel_test_float(test));
+        of_values[i] = half_from_float_clamped(2.0f / 127.0f * kernel_test_float(test));
+    }
+}
+
+/* Numbers in [-2, 2). */
 static void fill_pages(struct kernel_test *test, struct setting *s)
 {
     uint16_t *const halves = (void *)s->kv.bytes;
     for (size_t i = 0; i < s->kv.n_bytes / 2; i++) {
-        halves[i] = half_from_float_clamped(2.0f * kernel_test_float(test));
+        const float number = 2.0f * kernel_test_float(test);
+        halves[i] = s->type == KV_F16    ? half_from_float_clamped(number)
+                    : s->type == KV_BF16 ? bf16_from_float_clamped(number)
+                                         : (uint16_t)test_random_below(&test->random, 1u << 16);
+    }
+    for (uint32_t i = 0; s->type == KV_Q8_0 && i < N_STORED; i++) {
+        fill_scales(test, s, s->kv.bytes + i * page_bytes(s->type, s->head_columns));
     }
     for (uint32_t i = 0; i < N_PAGES; i++) {
         s->pages[i] = (5 * i + 2) % N_STORED;
     }
 }
 
-static void make_setting(struct kernel_test *test, struct setting *s, uint32_t head_columns)
+static void
+make_setting(struct kernel_test *test, struct setting *s, enum kv_type type, uint32_t head_columns)
 {
-    *s = (struct setting){.head_columns = head_columns, .first_position = 512};
-    s->kv = guarded_make(N_STORED * page_bytes(head_columns), PACK_SLACK_BYTES);
+    *s = (struct setting){.type = type, .head_columns = head_columns, .first_position = 512};
+    s->kv = guarded_make(N_STORED * page_bytes(type, head_columns), PACK_SLACK_BYTES);
     s->q = guarded_make(ATTENTION_MAX_QUERIES * (size_t)head_columns * sizeof(float), 0);
     kernel_test_floats(test, (void *)s->q.bytes, ATTENTION_MAX_QUERIES * (size_t)head_columns);
     fill_pages(test, s);
     s->call = (struct attention_call){
         .kv = s->kv.bytes,
-        .page_stride = page_bytes(head_columns),
-        .values_offset = (size_t)head_columns * KV_PAGE_TOKENS * 2,
+        .page_stride = page_bytes(type, head_columns),
+        .values_offset = kv_keys_bytes(type, head_columns),
         .pages = s->pages,
         .first_position = s->first_position,
         .head_columns = head_columns,
@@ -85,16 +107,14 @@ static void add_query(struct setting *s, uint32_t begin, uint32_t end, float *va
 static double key_at(const struct setting *s, uint32_t t, uint32_t column)
 {
     const uint8_t *const page = s->kv.bytes + s->pages[t / KV_PAGE_TOKENS] * s->call.page_stride;
-    const uint16_t *const keys = (const void *)page;
-    return (double)half_to_float(keys[column * KV_PAGE_TOKENS + t % KV_PAGE_TOKENS]);
+    return (double)kv_key(page, s->type, s->head_columns, t % KV_PAGE_TOKENS, column);
 }
 
 static double value_at(const struct setting *s, uint32_t t, uint32_t column)
 {
     const uint8_t *const page = s->kv.bytes + s->pages[t / KV_PAGE_TOKENS] * s->call.page_stride;
-    const uint16_t *const values = (const void *)(page + s->call.values_offset);
-    const size_t row = (size_t)(t % KV_PAGE_TOKENS) * kv_value_columns(s->head_columns);
-    return (double)half_to_float(values[row + column]);
+    const uint8_t *const values = page + s->call.values_offset;
+    return (double)kv_value(values, s->type, s->head_columns, t % KV_PAGE_TOKENS, column);
 }
 
 /* One query in double: softmax's average of the values. */
@@ -139,16 +159,18 @@ static void compare(struct kernel_test *test, struct setting *s, attention_funct
         }
         const size_t at = floats_far_at(expected, got, s->head_columns, 1e-5f, 3e-6f);
         if (at != s->head_columns) {
-            kernel_test_fail(test,
-                             "%u columns, query %u of %u [%u, %u): column %zu is %g, wants %g",
-                             s->head_columns,
-                             i,
-                             s->n_queries,
-                             query->begin - s->first_position,
-                             query->end - s->first_position,
-                             at,
-                             (double)got[at],
-                             (double)expected[at]);
+            kernel_test_fail(
+                test,
+                "KV type %u, %u columns, query %u of %u [%u, %u): column %zu is %g, wants %g",
+                s->type,
+                s->head_columns,
+                i,
+                s->n_queries,
+                query->begin - s->first_position,
+                query->end - s->first_position,
+                at,
+                (double)got[at],
+                (double)expected[at]);
         }
     }
 }
@@ -157,14 +179,14 @@ static void compare(struct kernel_test *test, struct setting *s, attention_funct
 static void compare_alone(struct kernel_test *test, struct setting *s)
 {
     static float alone[ATTENTION_MAX_COLUMNS];
-    test->kernels.attention(&s->call);
+    test->kernels.attention[s->type](&s->call);
     struct attention_call call = s->call;
     for (uint32_t i = 0; i < s->n_queries; i++) {
         struct attention_query query = s->queries[i];
         query.values = alone;
         call.queries = &query;
         call.n_queries = 1;
-        test->kernels.attention(&call);
+        test->kernels.attention[s->type](&call);
         const bool same = query.max == s->queries[i].max && query.sum == s->queries[i].sum &&
                           memcmp(alone, s->queries[i].values, s->head_columns * sizeof(float)) == 0;
         if (!same) {
@@ -174,28 +196,44 @@ static void compare_alone(struct kernel_test *test, struct setting *s)
 }
 
 /* What is not seen may be anything, NaN and infinities too. */
-static void spoil_unseen(struct setting *s, uint32_t begin, uint32_t end)
+static void spoil_slot(const struct setting *s, uint8_t *page, uint32_t slot)
 {
-    const uint32_t value_columns = kv_value_columns(s->head_columns);
+    static const uint16_t strange[KV_N_TYPES][3] = {
+        {0x7e00, 0x7c00, 0xfc00}, {0x7fc0, 0x7f80, 0xff80}, {0x7e00, 0x7c00, 0xfc00}};
+    const uint16_t *const with = strange[s->type];
+    uint16_t *keys = (void *)page;
+    uint16_t *values = (void *)(page + s->call.values_offset);
+    uint32_t n_key_rows = s->head_columns;
+    uint32_t n_values = kv_value_columns(s->head_columns);
+    if (s->type == KV_Q8_0) { /* bytes are never strange: the scales */
+        keys = (void *)(page + (size_t)s->head_columns * KV_PAGE_TOKENS);
+        values = (void *)(page + s->call.values_offset + (size_t)n_values * KV_PAGE_TOKENS);
+        n_key_rows = n_values = kv_blocks(s->head_columns);
+    }
+    for (uint32_t i = 0; i < n_key_rows; i++) {
+        keys[i * KV_PAGE_TOKENS + slot] = with[i % 2];
+    }
+    for (uint32_t i = 0; i < n_values; i++) {
+        values[slot * n_values + i] = with[i % 2 == 0 ? 2 : 0];
+    }
+}
+
+static void spoil_unseen(const struct setting *s, uint32_t begin, uint32_t end)
+{
     for (uint32_t t = 0; t < ATTENTION_SEGMENT_TOKENS; t++) {
-        if (t >= begin && t < end) {
-            continue;
-        }
-        uint8_t *const page = s->kv.bytes + s->pages[t / KV_PAGE_TOKENS] * s->call.page_stride;
-        uint16_t *const keys = (void *)page;
-        uint16_t *const values = (void *)(page + s->call.values_offset);
-        for (uint32_t c = 0; c < s->head_columns; c++) {
-            keys[c * KV_PAGE_TOKENS + t % KV_PAGE_TOKENS] = c % 2 == 0 ? 0x7e00 : 0x7c00;
-            values[t % KV_PAGE_TOKENS * value_columns + c] = c % 2 == 0 ? 0xfc00 : 0x7e00;
+        if (t < begin || t >= end) {
+            uint8_t *const page = s->kv.bytes + s->pages[t / KV_PAGE_TOKENS] * s->call.page_stride;
+            spoil_slot(s, page, t % KV_PAGE_TOKENS);
         }
     }
 }
 
-static void check_rows(struct kernel_test *test, uint32_t head_columns, uint32_t n, uint32_t heads)
+static void check_rows(
+    struct kernel_test *test, enum kv_type type, uint32_t head_columns, uint32_t n, uint32_t heads)
 {
     static float values[MOST_VALUES];
     struct setting s;
-    make_setting(test, &s, head_columns);
+    make_setting(test, &s, type, head_columns);
     const uint32_t window =
         1 + (uint32_t)test_random_below(&test->random, 2ULL * ATTENTION_SEGMENT_TOKENS);
     uint32_t end = 1 + (uint32_t)test_random_below(&test->random, ATTENTION_SEGMENT_TOKENS);
@@ -204,38 +242,110 @@ static void check_rows(struct kernel_test *test, uint32_t head_columns, uint32_t
         add_query(&s, end > window ? end - window : 0, end, values);
         end += i % heads == heads - 1 && end < ATTENTION_SEGMENT_TOKENS;
     }
-    compare(test, &s, test->scalar.attention);
-    compare(test, &s, test->kernels.attention);
+    compare(test, &s, test->scalar.attention[type]);
+    compare(test, &s, test->kernels.attention[type]);
     compare_alone(test, &s);
     spoil_unseen(&s, first_begin, end);
-    compare(test, &s, test->scalar.attention);
-    compare(test, &s, test->kernels.attention);
+    compare(test, &s, test->scalar.attention[type]);
+    compare(test, &s, test->kernels.attention[type]);
     free_setting(test, &s);
 }
 
 /* Queries of one call that have nothing to do with each other. */
-static void check_scattered(struct kernel_test *test, uint32_t head_columns)
+static void check_scattered(struct kernel_test *test, enum kv_type type, uint32_t head_columns)
 {
     static float values[MOST_VALUES];
     struct setting s;
-    make_setting(test, &s, head_columns);
+    make_setting(test, &s, type, head_columns);
     for (uint32_t i = 0; i < 13; i++) {
         const uint32_t begin = (uint32_t)test_random_below(&test->random, ATTENTION_SEGMENT_TOKENS);
         const uint32_t left = ATTENTION_SEGMENT_TOKENS - begin;
         add_query(&s, begin, begin + 1 + (uint32_t)test_random_below(&test->random, left), values);
     }
-    compare(test, &s, test->scalar.attention);
-    compare(test, &s, test->kernels.attention);
+    compare(test, &s, test->scalar.attention[type]);
+    compare(test, &s, test->kernels.attention[type]);
     compare_alone(test, &s);
     free_setting(test, &s);
 }
 
-/* Keys and values of every slot, and nothing else of the page. */
-static void check_write(struct kernel_test *test, uint32_t head_columns)
+/* What may lie between a number and what is kept of it; largest: of its block of columns. */
+static float rounding(enum kv_type type, float x, float largest)
 {
-    const size_t keys_bytes = (size_t)head_columns * KV_PAGE_TOKENS * 2;
-    struct guarded twin = guarded_make(page_bytes(head_columns), 0);
-    struct guarded page = guarded_make(page_bytes(head_columns), 0);
+    switch (type) {
+    case KV_F16:
+        return fmaxf(fabsf(x) * 0x1p-11f, 0x1p-25f);
+    case KV_BF16:
+        return fabsf(x) * 0x1p-8f;
+    default:
+        /* Half a step of the scale, and the scale's own rounding. */
+        return largest / 127.0f * 0.51f + fabsf(x) * 0x1p-11f + 127 * 0x1p-25f;
+    }
+}
+
+static float largest_kept(enum kv_type type)
+{
+    return type == KV_F16 ? HALF_MAX : type == KV_BF16 ? bf16_to_float(0x7f7f) : 127.0f * HALF_MAX;
+}
+
+/* Near what was given, block by block; what is too large is the largest there is. */
+static void check_written(struct kernel_test *test,
+                          enum kv_type type,
+                          uint32_t head_columns,
+                          uint32_t slot,
+                          const struct guarded *page,
+                          const float *key,
+                          const float *value)
+{
+    const uint8_t *const values = page->bytes + kv_keys_bytes(type, head_columns);
+    const float most = largest_kept(type);
+    for (uint32_t c = 0; c < 2 * head_columns; c++) {
+        const uint32_t column = c % head_columns;
+        const uint32_t block = column & ~(KV_BLOCK_COLUMNS - 1);
+        const float *const x = c < head_columns ? key : value;
+        const float kept = c < head_columns ? kv_key(page->bytes, type, head_columns, slot, column)
+                                            : kv_value(values, type, head_columns, slot, column);
+        const float wanted = fmaxf(fminf(x[column], most), -most);
+        float largest = 0.0f;
+        for (uint32_t i = block; i < head_columns && i < block + KV_BLOCK_COLUMNS; i++) {
+            largest = fmaxf(largest, fminf(fabsf(x[i]), most));
+        }
+        if (!(fabsf(kept - wanted) <= rounding(type, wanted, largest))) {
+            kernel_test_fail(test,
+                             "KV type %u, %u columns, slot %u, column %u: %g is kept as %g",
+                             type,
+                             head_columns,
+                             slot,
+                             c,
+                             (double)x[column],
+                             (double)kept);
+        }
+    }
+}
+
+/* A key with NaN: NaN in its column, or in its block of columns, and nowhere else. */
+static void check_nan(struct kernel_test *test, enum kv_type type)
+{
+    enum { COLUMNS = 70, STRANGE = 40 };
+    static uint8_t page[KV_PAGE_TOKENS * (COLUMNS + 80) * 2];
+    float x[COLUMNS];
+    kernel_test_floats(test, x, COLUMNS);
+    x[STRANGE] = NAN;
+    test->kernels.kv_write[type](x, x, COLUMNS, 3, page, page + kv_keys_bytes(type, COLUMNS));
+    for (uint32_t c = 0; c < COLUMNS; c++) {
+        const bool wanted =
+            type == KV_Q8_0 ? c / KV_BLOCK_COLUMNS == STRANGE / KV_BLOCK_COLUMNS : c == STRANGE;
+        if (isnan(kv_key(page, type, COLUMNS, 3, c)) != wanted) {
+            kernel_test_fail(test, "KV type %u: NaN in column %u, and column %u", type, STRANGE, c);
+        }
+    }
+}
+
+/* Keys and values of every slot, and nothing else of the page. */
+static void check_write(struct kernel_test *test, enum kv_type type, uint32_t head_columns)
+{
+    const size_t keys_bytes = kv_keys_bytes(type, head_columns);
+    struct guarded twin = guarded_make(page_bytes(type, head_columns), 0);
+    struct guarded page = guarded_make(page_bytes(type, head_columns), 0);
     struct guarded key = guarded_make(head_columns * sizeof(float), 0);
     struct guarded value = guarded_make(head_columns * sizeof(float), 0);
     for (uint32_t slot = 0; slot < KV_PAGE_TOKENS; slot++) {
@@ -248,15 +358,13 @@ static void check_write(struct kernel_test *test, uint32_t head_columns)
         }
         /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): a head has columns */
         k[slot % head_columns] = slot % 2 == 0 ? INFINITY : -70000.0f;
-        test->scalar.kv_write(k, v, head_columns, slot, twin.bytes, twin.bytes + keys_bytes);
-        test->kernels.kv_write(k, v, head_columns, slot, page.bytes, page.bytes + keys_bytes);
+        test->scalar.kv_write[type](k, v, head_columns, slot, twin.bytes, twin.bytes + keys_bytes);
+        test->kernels.kv_write[type](k, v, head_columns, slot, page.bytes, page.bytes + keys_bytes);
         if (memcmp(twin.bytes, page.bytes, twin.n_bytes) != 0) {
-            kernel_test_fail(test, "%u columns, slot %u: pages differ", head_columns, slot);
+            kernel_test_fail(
+                test, "KV type %u, %u columns, slot %u: pages differ", type, head_columns, slot);
         }
-    }
-    const uint16_t *const halves = (const void *)twin.bytes;
-    if (halves[0] != 0x7bff) {
-        kernel_test_fail(test, "infinity is %04x; wanted is the largest half", halves[0]);
+        check_written(test, type, head_columns, slot, &page, k, v);
     }
     bool whole = guarded_free(&twin);
     whole &= guarded_free(&page);
@@ -298,13 +406,16 @@ void test_attention(struct kernel_test *test)
         return;
     }
     check_halves(test);
-    for (uint32_t i = 0; i < sizeof head_columns / sizeof head_columns[0]; i++) {
-        for (uint32_t n = 1; n <= 13; n++) {
-            check_rows(test, head_columns[i], n, 1 + n % 4);
+    for (enum kv_type type = KV_F16; type < KV_N_TYPES; type++) {
+        for (uint32_t i = 0; i < sizeof head_columns / sizeof head_columns[0]; i++) {
+            for (uint32_t n = 1; n <= 13; n++) {
+                check_rows(test, type, head_columns[i], n, 1 + n % 4);
+            }
+            check_rows(test, type, head_columns[i], ATTENTION_MAX_QUERIES, 3);
+            check_scattered(test, type, head_columns[i]);
+            check_write(test, type, head_columns[i]);
         }
-        check_rows(test, head_columns[i], ATTENTION_MAX_QUERIES, 3);
-        check_scattered(test, head_columns[i]);
-        check_write(test, head_columns[i]);
+        check_nan(test, type);
     }
 }
 
@@ -319,31 +430,38 @@ static void run_call(void *context)
     bench->function(bench->call);
 }
 
+static void bench_one(struct kernel_test *test, enum kv_type type, uint32_t columns, uint32_t n)
+{
+    static const char *const names[KV_N_TYPES] = {"f16", "bf16", "q8_0"};
+    static float values[MOST_VALUES];
+    struct setting s;
+    make_setting(test, &s, type, columns);
+    for (uint32_t q = 0; q < n; q++) {
+        add_query(&s, 0, ATTENTION_SEGMENT_TOKENS, values);
+    }
+    struct bench_call bench = {.call = &s.call, .function = test->kernels.attention[type]};
+    const double seconds = bench_seconds(run_call, &bench);
+    printf("attention %-4s %3u columns, %2u queries: %6.2f G multiply-adds/s, %6.2f GB/s of KV\n",
+           names[type],
+           columns,
+           n,
+           2.0 * n * ATTENTION_SEGMENT_TOKENS * columns / seconds * 1e-9,
+           (double)(N_PAGES * page_bytes(type, columns)) / seconds * 1e-9);
+    free_setting(test, &s);
+}
+
 void bench_attention(struct kernel_test *test)
 {
     static const uint32_t head_columns[] = {64, 128, 256};
     static const uint32_t n_queries[] = {1, 3, 4, 8, 64};
-    static float values[MOST_VALUES];
     if (!kernel_test_begin(test, "attention")) {
         return;
     }
-    for (uint32_t i = 0; i < 3; i++) {
-        for (uint32_t k = 0; k < 5; k++) {
-            struct setting s;
-            make_setting(test, &s, head_columns[i]);
-            for (uint32_t q = 0; q < n_queries[k]; q++) {
-                add_query(&s, 0, ATTENTION_SEGMENT_TOKENS, values);
+    for (enum kv_type type = KV_F16; type < KV_N_TYPES; type++) {
+        for (uint32_t i = 0; i < 3; i++) {
+            for (uint32_t k = 0; k < 5; k++) {
+                bench_one(test, type, head_columns[i], n_queries[k]);
             }
-            struct bench_call bench = {.call = &s.call, .function = test->kernels.attention};
-            const double seconds = bench_seconds(run_call, &bench);
-            const double n = 2.0 * n_queries[k] * ATTENTION_SEGMENT_TOKENS * head_columns[i];
-            printf(
-                "attention %3u columns, %2u queries: %6.2f G multiply-adds/s, %6.2f GB/s of KV\n",
-                head_columns[i],
-                n_queries[k],
-                n / seconds * 1e-9,
-                4.0 * ATTENTION_SEGMENT_TOKENS * head_columns[i] / seconds * 1e-9);
-            free_setting(test, &s);
         }
     }
 }

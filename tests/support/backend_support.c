@@ -230,8 +230,10 @@ struct backend_model *test_model(struct backend *backend,
     struct realm_error error;
     struct backend_model *model;
     const struct weight_source source = bank_source(bank);
-    const struct backend_model_options options = {
-        .max_rows = max_rows, .max_logits = max_logits, .n_pages = n_pages, .kv_type = KV_F16};
+    const struct backend_model_options options = {.max_rows = max_rows,
+                                                  .max_logits = max_logits,
+                                                  .n_pages = n_pages,
+                                                  .kv_type = bank->kv_type};
     must(backend_prepare(backend, bank->plan, &source, &options, &model, &error), &error);
     return model;
 }

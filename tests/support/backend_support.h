@@ -16,6 +16,7 @@ struct bank_weight {
 /* Random weights of one plan, and the way a backend reads them. */
 struct bank {
     struct plan *plan;
+    enum kv_type kv_type; /* of models made of it; F16 at first */
     struct test_random random;
     struct bank_weight weights[BANK_MAX_WEIGHTS];
     uint32_t n_weights;

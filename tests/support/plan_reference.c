@@ -163,9 +163,34 @@ static void run_rope(const struct reference *r, const struct op *op)
     free(factors);
 }
 
-static double kv_value(const struct reference *r, double value)
+static double as_f16(double value)
 {
-    return r->options.kv_f16 ? (double)quant_f16_to_f32(quant_f32_to_f16((float)value)) : value;
+    return (double)quant_f16_to_f32(quant_f32_to_f16((float)value));
+}
+
+/* A head's key or value of one token as the KV cache keeps it. */
+static void
+keep(const struct plan_reference_options *options, const double *in, uint32_t n, double *out)
+{
+    memcpy(out, in, n * sizeof *out);
+    for (uint32_t c = 0; options->kv_rounded && c < n; c++) {
+        double largest = 0;
+        for (uint32_t i = c & ~31u; i < n && i < (c & ~31u) + 32; i++) {
+            largest = fmax(largest, fabs((double)(float)in[i]));
+        }
+        const double scale = as_f16(largest / 127);
+        switch (options->kv_type) {
+        case KV_F16:
+            out[c] = as_f16(in[c]);
+            break;
+        case KV_BF16:
+            out[c] = (double)quant_bf16_to_f32(quant_f32_to_bf16((float)in[c]));
+            break;
+        default:
+            out[c] = scale > 0 ? fmin(fmax(rint(in[c] / scale), -127), 127) * scale : 0;
+            break;
+        }
+    }
 }
 
 /* One head of one token; scores has room for n_tokens. */
@@ -178,12 +203,14 @@ attend(const struct reference *r, const struct op *op, uint32_t t, uint32_t head
     const uint32_t first = a->window > 0 && t + 1 > a->window ? t + 1 - a->window : 0;
     const double *const q = row_of(r, op->inputs[0], t) + (size_t)head * columns;
     double *const out = row_of(r, op->output, t) + (size_t)head * columns;
+    double *const kept = malloc(columns * sizeof *kept);
     double largest = -INFINITY;
     for (uint32_t p = first; p <= t; p++) {
         const double *const k = row_of(r, op->inputs[1], p) + (size_t)kv_head * columns;
         scores[p] = 0;
+        keep(&r->options, k, columns, kept);
         for (uint32_t c = 0; c < columns; c++) {
-            scores[p] += q[c] * kv_value(r, k[c]);
+            scores[p] += q[c] * kept[c];
         }
         scores[p] *= (double)a->scale;
         largest = fmax(largest, scores[p]);
@@ -196,10 +223,12 @@ attend(const struct reference *r, const struct op *op, uint32_t t, uint32_t head
     memset(out, 0, columns * sizeof *out);
     for (uint32_t p = first; p <= t; p++) {
         const double *const v = row_of(r, op->inputs[2], p) + (size_t)kv_head * columns;
+        keep(&r->options, v, columns, kept);
         for (uint32_t c = 0; c < columns; c++) {
-            out[c] += scores[p] / sum * kv_value(r, v[c]);
+            out[c] += scores[p] / sum * kept[c];
         }
     }
+    free(kept);
 }
 
 static void run_attention(const struct reference *r, const struct op *op)

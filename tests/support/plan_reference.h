@@ -4,13 +4,15 @@
 #ifndef REALM_TESTS_SUPPORT_PLAN_REFERENCE_H
 #define REALM_TESTS_SUPPORT_PLAN_REFERENCE_H
 
+#include "backend/kv_type.h"
 #include "plan/batch.h"
 #include "plan/plan.h"
 
 /* Where a backend is less exact by design, the reference can be so too, which leaves less to
  * tolerate. */
 struct plan_reference_options {
-    bool kv_f16;         /* keys and values are rounded to half precision before they are used */
+    bool kv_rounded; /* keys and values are rounded to kv_type before they are used */
+    enum kv_type kv_type;
     bool q8_activations; /* what quantised weights are multiplied with is rounded to 8 bits in
                             blocks of 32 columns, scale = largest magnitude / 127 */
 };

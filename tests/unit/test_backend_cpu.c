@@ -228,12 +228,22 @@ static void kv_types_that_are_not_there_are_refused(void **state)
     struct backend_model *model;
     const struct weight_source source = bank_source(&f->bank);
     const struct backend_model_options options = {
-        .max_rows = 4, .max_logits = 1, .n_pages = 4, .kv_type = KV_Q8_0};
+        .max_rows = 4, .max_logits = 1, .n_pages = 4, .kv_type = KV_N_TYPES};
     assert_int_equal(
         backend_prepare(f->backend, f->bank.plan, &source, &options, &model, &f->error),
-        REALM_UNSUPPORTED);
+        REALM_INVALID_ARGUMENT);
     assert_null(model);
-    assert_non_null(strstr(f->error.message, "F16"));
+    assert_non_null(strstr(f->error.message, "Q8_0"));
+}
+
+static void kv_pages_of_8_bits_take_half_the_bytes(void **state)
+{
+    (void)state;
+    const struct plan_kv kv = {.n_layers = 3, .n_kv_heads = 2, .head_columns = 64};
+    const uint64_t n_numbers = 3ULL * 2 * PAGE_TOKENS * 64 * 2;
+    assert_int_equal(backend_page_bytes(&kv, KV_F16), 2 * n_numbers);
+    assert_int_equal(backend_page_bytes(&kv, KV_BF16), 2 * n_numbers);
+    assert_int_equal(backend_page_bytes(&kv, KV_Q8_0), n_numbers + n_numbers / 32 * 2);
 }
 
 /* A source that has lost the end of one weight. */
@@ -493,6 +503,7 @@ int main(void)
         TEST(copy_past_the_pool_is_refused),
         TEST(unknown_backend_is_refused),
         TEST(kv_types_that_are_not_there_are_refused),
+        TEST(kv_pages_of_8_bits_take_half_the_bytes),
         TEST(short_weight_is_refused),
         TEST(steps_allocate_nothing),
         TEST(weights_are_done_with_after_prepare),

@@ -103,7 +103,7 @@ static void run_segment(const struct block *block,
         .queries = queries,
         .n_queries = n,
     };
-    block->model->backend->kernels.attention(&call);
+    block->model->backend->kernels.attention[store->type](&call);
     for (uint32_t i = 0; i < n; i++) {
         targets[i]->max[slots[i]] = queries[i].max;
         targets[i]->sum[slots[i]] = queries[i].sum;

@@ -2,7 +2,9 @@
  * includes it:
  *
  *   vec                VEC_FLOATS floats (a power of two, at most 16)
- *   vec_zero() vec_set(f) vec_load(p) vec_store(p, v) vec_halves(p)
+ *   vec_zero() vec_set(f) vec_load(p) vec_store(p, v)
+ *   vec_halves(p) vec_bf16(p) vec_bytes(p): as many numbers of a KV page; vec_half(p): one F16 in
+ *                      all lanes
  *   vec_add(a, b) vec_sub(a, b) vec_mul(a, b) vec_max(a, b) vec_fma(a, b, c): a * b + c
  *   vec_exp(v) vec_sum(v) vec_largest(v)
  *   BLOCK              most queries at a time, 4 or more
@@ -30,14 +32,42 @@ struct weights {
     _Alignas(64) float of[BLOCK][ATTENTION_SEGMENT_TOKENS];
 };
 
-INLINE const uint16_t *page_keys(const struct attention_call *call, uint32_t page)
+INLINE const uint8_t *page_keys(const struct attention_call *call, uint32_t page)
 {
-    return (const void *)(call->kv + call->pages[page] * call->page_stride);
+    return call->kv + call->pages[page] * call->page_stride;
 }
 
-INLINE const uint16_t *page_values(const struct attention_call *call, uint32_t page)
+INLINE const uint8_t *page_values(const struct attention_call *call, uint32_t page)
 {
-    return (const void *)(call->kv + call->pages[page] * call->page_stride + call->values_offset);
+    return page_keys(call, page) + call->values_offset;
+}
+
+/* Numbers `index` and on; Q8_0's still want their scale.  type is a constant wherever it is passed
+ * on. */
+INLINE vec load_numbers(const uint8_t *numbers, size_t index, enum kv_type type)
+{
+    switch (type) {
+    case KV_F16:
+        return vec_halves((const uint16_t *)(const void *)numbers + index);
+    case KV_BF16:
+        return vec_bf16((const uint16_t *)(const void *)numbers + index);
+    default:
+        return vec_bytes((const int8_t *)numbers + index);
+    }
+}
+
+/* The scales of a page's keys for the block of column c. */
+INLINE const uint16_t *key_scales(const uint8_t *keys, uint32_t head_columns, uint32_t c)
+{
+    const uint8_t *const scales = keys + (size_t)head_columns * KV_PAGE_TOKENS;
+    return (const uint16_t *)(const void *)scales + (size_t)c / KV_BLOCK_COLUMNS * KV_PAGE_TOKENS;
+}
+
+/* The scales of one token's values. */
+INLINE const uint16_t *value_scales(const uint8_t *values, uint32_t head_columns, uint32_t slot)
+{
+    const uint8_t *const scales = values + (size_t)kv_value_columns(head_columns) * KV_PAGE_TOKENS;
+    return (const uint16_t *)(const void *)scales + (size_t)slot * kv_blocks(head_columns);
 }
 
 /* Scores of n queries against n_pages pages from `page` on.  n and n_pages are constants wherever
@@ -47,10 +77,12 @@ INLINE void score_pages(const struct attention_call *call,
                         uint32_t n,
                         uint32_t page,
                         uint32_t n_pages,
-                        struct weights *weights)
+                        struct weights *weights,
+                        enum kv_type type)
 {
     vec sums[MAX_SUMS];
-    const uint16_t *keys[4];
+    vec scales[4 * PAGE_VECTORS];
+    const uint8_t *keys[4];
     const float *q[BLOCK];
 #pragma GCC unroll 16
     for (uint32_t p = 0; p < n_pages; p++) {
@@ -64,13 +96,25 @@ INLINE void score_pages(const struct attention_call *call,
     for (uint32_t i = 0; i < n * n_pages * PAGE_VECTORS; i++) {
         sums[i] = vec_zero();
     }
+#pragma GCC unroll 16
+    for (uint32_t i = 0; i < n_pages * PAGE_VECTORS; i++) {
+        scales[i] = vec_zero();
+    }
     for (uint32_t c = 0; c < call->head_columns; c++) {
+        if (type == KV_Q8_0 && c % KV_BLOCK_COLUMNS == 0) {
+#pragma GCC unroll 16
+            for (uint32_t i = 0; i < n_pages * PAGE_VECTORS; i++) {
+                scales[i] = vec_halves(key_scales(keys[i / PAGE_VECTORS], call->head_columns, c) +
+                                       (size_t)(i % PAGE_VECTORS) * VEC_FLOATS);
+            }
+        }
 #pragma GCC unroll 16
         for (uint32_t p = 0; p < n_pages; p++) {
             vec key[PAGE_VECTORS];
 #pragma GCC unroll 16
             for (uint32_t v = 0; v < PAGE_VECTORS; v++) {
-                key[v] = vec_halves(keys[p] + (size_t)c * KV_PAGE_TOKENS + v * VEC_FLOATS);
+                key[v] = load_numbers(keys[p], (size_t)c * KV_PAGE_TOKENS + v * VEC_FLOATS, type);
+                key[v] = type == KV_Q8_0 ? vec_mul(key[v], scales[p * PAGE_VECTORS + v]) : key[v];
             }
 #pragma GCC unroll 16
             for (uint32_t i = 0; i < n; i++) {
@@ -100,14 +144,42 @@ INLINE void score_all(const struct attention_call *call,
                       uint32_t n,
                       uint32_t first_page,
                       uint32_t end_page,
-                      struct weights *weights)
+                      struct weights *weights,
+                      enum kv_type type)
 {
     uint32_t page = first_page;
     for (; page + AT_A_TIME(n) <= end_page; page += AT_A_TIME(n)) {
-        score_pages(call, queries, n, page, AT_A_TIME(n), weights);
+        score_pages(call, queries, n, page, AT_A_TIME(n), weights, type);
     }
     for (; page < end_page; page++) {
-        score_pages(call, queries, n, page, 1, weights);
+        score_pages(call, queries, n, page, 1, weights, type);
+    }
+}
+
+INLINE void score_block_of(const struct attention_call *call,
+                           const struct attention_query *queries,
+                           uint32_t n,
+                           uint32_t first_page,
+                           uint32_t end_page,
+                           struct weights *weights,
+                           enum kv_type type)
+{
+    switch (n) {
+    case 1:
+        score_all(call, queries, 1, first_page, end_page, weights, type);
+        break;
+    case 2:
+        score_all(call, queries, 2, first_page, end_page, weights, type);
+        break;
+    case 3:
+        score_all(call, queries, 3, first_page, end_page, weights, type);
+        break;
+    case 4:
+        score_all(call, queries, 4, first_page, end_page, weights, type);
+        break;
+    default:
+        score_all(call, queries, BLOCK, first_page, end_page, weights, type);
+        break;
     }
 }
 
@@ -116,23 +188,18 @@ static void score_block(const struct attention_call *call,
                         uint32_t n,
                         uint32_t first_page,
                         uint32_t end_page,
-                        struct weights *weights)
+                        struct weights *weights,
+                        enum kv_type type)
 {
-    switch (n) {
-    case 1:
-        score_all(call, queries, 1, first_page, end_page, weights);
+    switch (type) {
+    case KV_F16:
+        score_block_of(call, queries, n, first_page, end_page, weights, KV_F16);
         break;
-    case 2:
-        score_all(call, queries, 2, first_page, end_page, weights);
-        break;
-    case 3:
-        score_all(call, queries, 3, first_page, end_page, weights);
-        break;
-    case 4:
-        score_all(call, queries, 4, first_page, end_page, weights);
+    case KV_BF16:
+        score_block_of(call, queries, n, first_page, end_page, weights, KV_BF16);
         break;
     default:
-        score_all(call, queries, BLOCK, first_page, end_page, weights);
+        score_block_of(call, queries, n, first_page, end_page, weights, KV_Q8_0);
         break;
     }
 }
@@ -174,7 +241,8 @@ INLINE void add_columns(const struct attention_call *call,
                         uint32_t column,
                         uint32_t n_vectors,
                         uint32_t begin,
-                        uint32_t end)
+                        uint32_t end,
+                        enum kv_type type)
 {
     const uint32_t value_columns = kv_value_columns(call->head_columns);
     vec sums[MAX_SUMS];
@@ -190,13 +258,19 @@ INLINE void add_columns(const struct attention_call *call,
         const uint32_t page = t / KV_PAGE_TOKENS;
         const uint32_t next = (page + 1) * KV_PAGE_TOKENS;
         const uint32_t page_end = next < end ? next : end;
-        const uint16_t *values =
-            page_values(call, page) + (size_t)(t % KV_PAGE_TOKENS) * value_columns + column;
-        for (; t < page_end; t++, values += value_columns) {
+        const uint8_t *const values = page_values(call, page);
+        for (; t < page_end; t++) {
+            const uint32_t slot = t % KV_PAGE_TOKENS;
+            const size_t index = (size_t)slot * value_columns + column;
+            const uint16_t *const scales = value_scales(values, call->head_columns, slot);
             vec value[MAX_SUMS];
 #pragma GCC unroll 16
             for (uint32_t v = 0; v < n_vectors; v++) {
-                value[v] = vec_halves(values + (size_t)v * VEC_FLOATS);
+                value[v] = load_numbers(values, index + (size_t)v * VEC_FLOATS, type);
+                if (type == KV_Q8_0) { /* 16 columns, a page's vectors, are of one block */
+                    const uint32_t c = column + v / PAGE_VECTORS * KV_PAGE_TOKENS;
+                    value[v] = vec_mul(value[v], vec_half(scales + c / KV_BLOCK_COLUMNS));
+                }
             }
 #pragma GCC unroll 16
             for (uint32_t i = 0; i < n; i++) {
@@ -222,16 +296,48 @@ INLINE void add_all(const struct attention_call *call,
                     const float *const *weights,
                     uint32_t n,
                     uint32_t begin,
-                    uint32_t end)
+                    uint32_t end,
+                    enum kv_type type)
 {
     const uint32_t columns = kv_value_columns(call->head_columns);
     const uint32_t step = AT_A_TIME(n) * KV_PAGE_TOKENS;
     uint32_t column = 0;
     for (; column + step <= columns; column += step) {
-        add_columns(call, queries, weights, n, column, AT_A_TIME(n) * PAGE_VECTORS, begin, end);
+        add_columns(
+            call, queries, weights, n, column, AT_A_TIME(n) * PAGE_VECTORS, begin, end, type);
     }
     for (; column < columns; column += KV_PAGE_TOKENS) {
-        add_columns(call, queries, weights, n, column, PAGE_VECTORS, begin, end);
+        add_columns(call, queries, weights, n, column, PAGE_VECTORS, begin, end, type);
+    }
+}
+
+INLINE void add_values_of(const struct attention_call *call,
+                          const struct attention_query *queries,
+                          const float *const *weights,
+                          uint32_t n,
+                          uint32_t begin,
+                          uint32_t end,
+                          enum kv_type type)
+{
+    if (begin >= end) {
+        return;
+    }
+    switch (n) {
+    case 1:
+        add_all(call, queries, weights, 1, begin, end, type);
+        break;
+    case 2:
+        add_all(call, queries, weights, 2, begin, end, type);
+        break;
+    case 3:
+        add_all(call, queries, weights, 3, begin, end, type);
+        break;
+    case 4:
+        add_all(call, queries, weights, 4, begin, end, type);
+        break;
+    default:
+        add_all(call, queries, weights, BLOCK, begin, end, type);
+        break;
     }
 }
 
@@ -240,26 +346,18 @@ static void add_values(const struct attention_call *call,
                        const float *const *weights,
                        uint32_t n,
                        uint32_t begin,
-                       uint32_t end)
+                       uint32_t end,
+                       enum kv_type type)
 {
-    if (begin >= end) {
-        return;
-    }
-    switch (n) {
-    case 1:
-        add_all(call, queries, weights, 1, begin, end);
+    switch (type) {
+    case KV_F16:
+        add_values_of(call, queries, weights, n, begin, end, KV_F16);
         break;
-    case 2:
-        add_all(call, queries, weights, 2, begin, end);
-        break;
-    case 3:
-        add_all(call, queries, weights, 3, begin, end);
-        break;
-    case 4:
-        add_all(call, queries, weights, 4, begin, end);
+    case KV_BF16:
+        add_values_of(call, queries, weights, n, begin, end, KV_BF16);
         break;
     default:
-        add_all(call, queries, weights, BLOCK, begin, end);
+        add_values_of(call, queries, weights, n, begin, end, KV_Q8_0);
         break;
     }
 }
@@ -287,13 +385,16 @@ find_range(const struct attention_call *call, const struct attention_query *quer
     return r;
 }
 
-static void attend(const struct attention_call *call, struct attention_query *queries, uint32_t n)
+static void attend(const struct attention_call *call,
+                   struct attention_query *queries,
+                   uint32_t n,
+                   enum kv_type type)
 {
     struct weights weights;
     const float *rows[BLOCK];
     const struct range r = find_range(call, queries, n);
     const uint32_t end_page = (r.end + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
-    score_block(call, queries, n, r.begin / KV_PAGE_TOKENS, end_page, &weights);
+    score_block(call, queries, n, r.begin / KV_PAGE_TOKENS, end_page, &weights, type);
     for (uint32_t i = 0; i < n; i++) {
         rows[i] = weights.of[i];
         weigh(call, &queries[i], weights.of[i]);
@@ -305,25 +406,26 @@ static void attend(const struct attention_call *call, struct attention_query *qu
     const bool common = r.common_begin < r.common_end;
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t end = common ? r.common_begin : queries[i].end - call->first_position;
-        add_values(call, &queries[i], &rows[i], 1, queries[i].begin - call->first_position, end);
+        add_values(
+            call, &queries[i], &rows[i], 1, queries[i].begin - call->first_position, end, type);
     }
     if (!common) {
         return;
     }
-    add_values(call, queries, rows, n, r.common_begin, r.common_end);
+    add_values(call, queries, rows, n, r.common_begin, r.common_end, type);
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t end = queries[i].end - call->first_position;
-        add_values(call, &queries[i], &rows[i], 1, r.common_end, end);
+        add_values(call, &queries[i], &rows[i], 1, r.common_end, end, type);
     }
 }
 
 /* Blocks are of 1 to 4 queries, or of BLOCK. */
-static inline void attend_all(const struct attention_call *call)
+static inline void attend_all(const struct attention_call *call, enum kv_type type)
 {
     for (uint32_t i = 0; i < call->n_queries;) {
         const uint32_t left = call->n_queries - i;
         const uint32_t n = left >= BLOCK ? BLOCK : left >= 4 ? 4 : left;
-        attend(call, call->queries + i, n);
+        attend(call, call->queries + i, n, type);
         i += n;
     }
 }

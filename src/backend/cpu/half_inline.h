@@ -1,4 +1,5 @@
-/* F16 <-> F32 one at a time, for kernels without instructions for it and for their odd ends. */
+/* F16 and BF16 <-> F32 one at a time, for kernels without instructions for it and for their odd
+ * ends. */
 #ifndef REALM_BACKEND_CPU_HALF_INLINE_H
 #define REALM_BACKEND_CPU_HALF_INLINE_H
 
@@ -41,6 +42,25 @@ static inline uint16_t half_from_float_clamped(float value)
     }
     const uint32_t odd = in.bits >> 13 & 1u;
     return (uint16_t)(sign | (in.bits + 0x0fffu + odd - (112u << 23)) >> 13);
+}
+
+static inline float bf16_to_float(uint16_t bf16)
+{
+    const union half_bits out = {.bits = (uint32_t)bf16 << 16};
+    return out.value;
+}
+
+/* Nearest even; magnitudes over the largest BF16 become it, NaN a quiet NaN. */
+static inline uint16_t bf16_from_float_clamped(float value)
+{
+    const union half_bits in = {.value = value};
+    const uint16_t sign = (uint16_t)(in.bits >> 16 & 0x8000u);
+    const uint32_t magnitude = in.bits & 0x7fffffffu;
+    if (magnitude > 0x7f800000u) {
+        return (uint16_t)(sign | 0x7fc0u);
+    }
+    const uint32_t rounded = (magnitude + 0x7fffu + (magnitude >> 16 & 1u)) >> 16;
+    return (uint16_t)(sign | (rounded < 0x7f80u ? rounded : 0x7f7fu));
 }
 
 #endif

@@ -6,6 +6,8 @@
 #ifndef REALM_BACKEND_CPU_KERNELS_H
 #define REALM_BACKEND_CPU_KERNELS_H
 
+#include "backend/kv_type.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -108,9 +110,14 @@ typedef void (*rope_function)(
 
 /* --- attention ---------------------------------------------------------------------------------
  *
- * KV storage of one layer and KV head in one page, F16, V = head_columns rounded up to 16:
- *   keys   [head_columns][PAGE_TOKENS]   (transposed: a vector of tokens per column)
- *   values [PAGE_TOKENS][V]              (the columns past head_columns are zero)
+ * KV storage of one layer and KV head in one page, V = head_columns rounded up to 16, B =
+ * head_columns / 32 rounded up:
+ *   keys         [head_columns][PAGE_TOKENS]   (transposed: a vector of tokens per column)
+ *   key scales   [B][PAGE_TOKENS] F16          (Q8_0 only)
+ *   values       [PAGE_TOKENS][V]              (the columns past head_columns are zero)
+ *   value scales [PAGE_TOKENS][B] F16          (Q8_0 only)
+ * F16, BF16: the numbers.  Q8_0: 8 bits; the number is (float)bits * scale, rounded to F32, which
+ * has room for it.
  *
  * The positions of a sequence are cut into segments of ATTENTION_SEGMENT_TOKENS, counted from 0.  A
  * call takes some query rows of one KV head (query heads of its group x token rows) through one
@@ -123,6 +130,7 @@ typedef void (*rope_function)(
  * call are, and however segments are shared out.  Positions that are not seen are never used,
  * whatever their slots hold. */
 #define KV_PAGE_TOKENS           16u /* = PAGE_TOKENS of plan/batch.h */
+#define KV_BLOCK_COLUMNS         32u /* with one scale, Q8_0 */
 #define ATTENTION_SEGMENT_TOKENS 256u
 #define ATTENTION_MAX_QUERIES    64u
 #define ATTENTION_MAX_COLUMNS    256u
@@ -130,6 +138,34 @@ typedef void (*rope_function)(
 static inline uint32_t kv_value_columns(uint32_t head_columns)
 {
     return (head_columns + 15u) & ~15u;
+}
+
+static inline uint32_t kv_blocks(uint32_t head_columns)
+{
+    return (head_columns + KV_BLOCK_COLUMNS - 1) / KV_BLOCK_COLUMNS;
+}
+
+static inline size_t kv_scales_bytes(enum kv_type type, uint32_t head_columns)
+{
+    return type == KV_Q8_0 ? (size_t)kv_blocks(head_columns) * KV_PAGE_TOKENS * 2 : 0;
+}
+
+static inline size_t kv_number_bytes(enum kv_type type)
+{
+    return type == KV_Q8_0 ? 1 : 2;
+}
+
+/* Of one page, layer and KV head: the keys with their scales, which is where the values begin. */
+static inline size_t kv_keys_bytes(enum kv_type type, uint32_t head_columns)
+{
+    return (size_t)head_columns * KV_PAGE_TOKENS * kv_number_bytes(type) +
+           kv_scales_bytes(type, head_columns);
+}
+
+static inline size_t kv_values_bytes(enum kv_type type, uint32_t head_columns)
+{
+    return (size_t)kv_value_columns(head_columns) * KV_PAGE_TOKENS * kv_number_bytes(type) +
+           kv_scales_bytes(type, head_columns);
 }
 
 struct attention_query {
@@ -155,7 +191,9 @@ struct attention_call {
 typedef void (*attention_function)(const struct attention_call *call);
 
 /* Writes one token's key and value of one KV head into slot `slot` of its page.  Magnitudes over
- * the largest F16 (infinities too) become the largest F16; NaN stays. */
+ * the largest that the type holds (infinities too) become that; NaN stays.  Q8_0: scale = max |x| /
+ * 127 of the block's columns as F16, value = round to nearest even(x / scale) within [-127, 127]; a
+ * block that holds NaN has the scale NaN. */
 typedef void (*kv_write_function)(const float *key,
                                   const float *value,
                                   uint32_t head_columns,
@@ -178,8 +216,8 @@ struct cpu_kernels {
     binary_function gelu_mul;
     binary_function add;
     rope_function rope;
-    attention_function attention;
-    kv_write_function kv_write;
+    attention_function attention[KV_N_TYPES];
+    kv_write_function kv_write[KV_N_TYPES];
 };
 
 /* Each level's folder overrides the entries it has (in <folder>/table.c): first the matmul family,

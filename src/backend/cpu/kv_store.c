@@ -6,33 +6,26 @@
 
 _Static_assert(KV_PAGE_TOKENS == PAGE_TOKENS, "kernels and batches cut pages alike");
 
-#define HALF_BYTES 2u
-
-static size_t keys_bytes(const struct plan_kv *kv)
+static size_t head_bytes(const struct plan_kv *kv, enum kv_type type)
 {
-    return (size_t)kv->head_columns * KV_PAGE_TOKENS * HALF_BYTES;
-}
-
-static size_t head_bytes(const struct plan_kv *kv)
-{
-    return keys_bytes(kv) +
-           (size_t)kv_value_columns(kv->head_columns) * KV_PAGE_TOKENS * HALF_BYTES;
+    return kv_keys_bytes(type, kv->head_columns) + kv_values_bytes(type, kv->head_columns);
 }
 
 uint64_t backend_page_bytes(const struct plan_kv *kv, enum kv_type type)
 {
-    (void)type; /* F16 is what there is; prepare refuses the others */
-    return (uint64_t)kv->n_layers * kv->n_kv_heads * head_bytes(kv);
+    return (uint64_t)kv->n_layers * kv->n_kv_heads * head_bytes(kv, type);
 }
 
 realm_status kv_store_init(struct kv_store *store,
                            const struct plan_kv *kv,
+                           enum kv_type type,
                            uint32_t n_pages,
                            struct realm_error *error)
 {
     *store = (struct kv_store){
-        .head_bytes = head_bytes(kv),
-        .values_offset = keys_bytes(kv),
+        .type = type,
+        .head_bytes = head_bytes(kv, type),
+        .values_offset = kv_keys_bytes(type, kv->head_columns),
         .n_pages = n_pages,
         .n_layers = kv->n_layers,
         .n_kv_heads = kv->n_kv_heads,
@@ -47,7 +40,7 @@ realm_status kv_store_init(struct kv_store *store,
                                REALM_OUT_OF_MEMORY,
                                "%u KV pages of %llu bytes are more than memory can hold",
                                n_pages,
-                               (unsigned long long)backend_page_bytes(kv, KV_F16));
+                               (unsigned long long)backend_page_bytes(kv, type));
     }
     store->bytes = alloc_pages(ALLOC_KV, n_bytes);
     if (store->bytes == NULL) {
@@ -98,11 +91,11 @@ void row_kv_write(const struct row_work *work, const struct row_op *op)
     const float *const value = row_address(work, op->b);
     for (uint32_t head = 0; head < store->n_kv_heads; head++) {
         uint8_t *const bytes = kv_store_head(store, layer, head) + page * store->page_bytes;
-        model->backend->kernels.kv_write(key + (size_t)head * store->head_columns,
-                                         value + (size_t)head * store->head_columns,
-                                         store->head_columns,
-                                         info.position % PAGE_TOKENS,
-                                         bytes,
-                                         bytes + store->values_offset);
+        model->backend->kernels.kv_write[store->type](key + (size_t)head * store->head_columns,
+                                                      value + (size_t)head * store->head_columns,
+                                                      store->head_columns,
+                                                      info.position % PAGE_TOKENS,
+                                                      bytes,
+                                                      bytes + store->values_offset);
     }
 }

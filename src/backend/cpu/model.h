@@ -26,6 +26,7 @@ struct cpu_weight {
 
 /* KV storage: [layer][page][KV head] { keys, values } as kernels.h draws them. */
 struct kv_store {
+    enum kv_type type;
     uint8_t *bytes;
     size_t n_bytes; /* taken */
     size_t layer_bytes;
@@ -122,6 +123,7 @@ REALM_MUST_CHECK realm_status cpu_weights_pack(struct cpu_model *model,
 /* kv_store.c */
 REALM_MUST_CHECK realm_status kv_store_init(struct kv_store *store,
                                             const struct plan_kv *kv,
+                                            enum kv_type type,
                                             uint32_t n_pages,
                                             struct realm_error *error);
 void kv_store_deinit(struct kv_store *store);

@@ -23,12 +23,12 @@ static realm_status check_options(const struct plan *plan,
                                options->max_rows,
                                options->n_pages);
     }
-    if (options->kv_type != KV_F16) {
+    if (options->kv_type >= KV_N_TYPES) {
         return realm_error_set(error,
-                               REALM_UNSUPPORTED,
-                               "KV type %u: the CPU backend keeps keys and values as F16 (%u)",
+                               REALM_INVALID_ARGUMENT,
+                               "KV type %u: there are F16, BF16 and Q8_0 (0 to %u)",
                                (unsigned)options->kv_type,
-                               (unsigned)KV_F16);
+                               (unsigned)KV_N_TYPES - 1);
     }
     for (uint32_t i = 0; i < plan_n_ops(plan); i++) {
         if (plan_op(plan, i)->kind >= OP_N_KINDS) {
@@ -165,15 +165,16 @@ static realm_status take_split(struct cpu_model *model, uint32_t n_pages, struct
 }
 
 /* All but the weights. */
-static realm_status
-take_memory(struct cpu_model *model, uint32_t n_pages, struct realm_error *error)
+static realm_status take_memory(struct cpu_model *model,
+                                const struct backend_model_options *options,
+                                struct realm_error *error)
 {
     const struct plan_kv kv = plan_kv(model->plan);
     REALM_TRY(take_step(model, error));
     REALM_TRY(take_scratch(model, error));
     REALM_TRY(take_members(model, error));
-    REALM_TRY(take_split(model, n_pages, error));
-    REALM_TRY(kv_store_init(&model->kv, &kv, n_pages, error));
+    REALM_TRY(take_split(model, options->n_pages, error));
+    REALM_TRY(kv_store_init(&model->kv, &kv, options->kv_type, options->n_pages, error));
     model->base.kv_bytes = model->kv.n_bytes;
     return REALM_OK;
 }
@@ -185,7 +186,7 @@ static realm_status prepare(struct cpu_model *model,
 {
     REALM_TRY(check_options(model->plan, options, error));
     REALM_TRY(program_build(&model->program, model->plan, error));
-    REALM_TRY(take_memory(model, options->n_pages, error));
+    REALM_TRY(take_memory(model, options, error));
     REALM_TRY(cpu_weights_pack(model, source, options, error));
     return rope_tables_init(model, error);
 }

@@ -19,12 +19,36 @@ typedef __m256 vec;
 #define vec_sum       sum_8
 #define vec_largest   max_8
 #define vec_halves(p) _mm256_cvtph_ps(_mm_loadu_si128((const void *)(p)))
+#define vec_half(p)   _mm256_cvtph_ps(_mm_set1_epi16((short)*(p)))
+#define vec_bf16(p)   bf16_8(p)
+#define vec_bytes(p)  bytes_8(p)
+
+static inline __m256 bf16_8(const uint16_t *numbers)
+{
+    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const void *)numbers));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+
+static inline __m256 bytes_8(const int8_t *bytes)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)bytes)));
+}
 
 #include "backend/cpu/attention_inline.h"
 
 void attention_f32_f16__avx2(const struct attention_call *call)
 {
-    attend_all(call);
+    attend_all(call, KV_F16);
+}
+
+void attention_f32_bf16__avx2(const struct attention_call *call)
+{
+    attend_all(call, KV_BF16);
+}
+
+void attention_f32_q8_0__avx2(const struct attention_call *call)
+{
+    attend_all(call, KV_Q8_0);
 }
 
 /* Eight halves, magnitudes clamped; NaN stays. */

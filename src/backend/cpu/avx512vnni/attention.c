@@ -18,10 +18,28 @@ typedef __m512 vec;
 #define vec_sum     sum_16
 #define vec_largest max_16
 #define vec_halves  halves_16
+#define vec_half    half_16
+#define vec_bf16    bf16_16
+#define vec_bytes   bytes_16
+
+static inline __m512 half_16(const uint16_t *half)
+{
+    return _mm512_broadcastss_ps(_mm_cvtph_ps(_mm_set1_epi16((short)*half)));
+}
 
 #include "backend/cpu/attention_inline.h"
 
 void attention_f32_f16__avx512vnni(const struct attention_call *call)
 {
-    attend_all(call);
+    attend_all(call, KV_F16);
+}
+
+void attention_f32_bf16__avx512vnni(const struct attention_call *call)
+{
+    attend_all(call, KV_BF16);
+}
+
+void attention_f32_q8_0__avx512vnni(const struct attention_call *call)
+{
+    attend_all(call, KV_Q8_0);
 }

@@ -11,12 +11,30 @@ static inline __m256 low_8(__m512 x)
     return _mm512_castps512_ps256(x);
 }
 
-#if REALM_SIMDE /* two functions that SIMDe lacks */
+#if REALM_SIMDE /* functions that SIMDe lacks */
 static inline __m512 halves_16(const uint16_t *halves)
 {
     float out[16];
     _mm256_storeu_ps(out, _mm256_cvtph_ps(_mm_loadu_si128((const void *)halves)));
     _mm256_storeu_ps(out + 8, _mm256_cvtph_ps(_mm_loadu_si128((const void *)(halves + 8))));
+    return _mm512_loadu_ps(out);
+}
+
+static inline __m512 bf16_16(const uint16_t *numbers)
+{
+    uint32_t out[16];
+    for (uint32_t i = 0; i < 16; i++) {
+        out[i] = (uint32_t)numbers[i] << 16;
+    }
+    return _mm512_loadu_ps((const void *)out);
+}
+
+static inline __m512 bytes_16(const int8_t *bytes)
+{
+    float out[16];
+    for (uint32_t i = 0; i < 16; i++) {
+        out[i] = (float)bytes[i];
+    }
     return _mm512_loadu_ps(out);
 }
 
@@ -30,6 +48,17 @@ static inline __m256 high_8(__m512 x)
 static inline __m512 halves_16(const uint16_t *halves)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)halves));
+}
+
+static inline __m512 bf16_16(const uint16_t *numbers)
+{
+    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)numbers));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
+static inline __m512 bytes_16(const int8_t *bytes)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)bytes)));
 }
 
 static inline __m256 high_8(__m512 x)
@@ -74,5 +103,7 @@ void rms_norm_f32__avx512vnni(
 void silu_mul_f32__avx512vnni(const float *a, const float *b, uint32_t n, float *out);
 void gelu_mul_f32__avx512vnni(const float *a, const float *b, uint32_t n, float *out);
 void attention_f32_f16__avx512vnni(const struct attention_call *call);
+void attention_f32_bf16__avx512vnni(const struct attention_call *call);
+void attention_f32_q8_0__avx512vnni(const struct attention_call *call);
 
 #endif

@@ -19,12 +19,33 @@ typedef float32x4_t vec;
 #define vec_sum          vaddvq_f32
 #define vec_largest      vmaxvq_f32
 #define vec_halves(p)    vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))
+#define vec_half(p)      vcvt_f32_f16(vreinterpret_f16_u16(vld1_dup_u16(p)))
+#define vec_bf16(p)      vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16))
+#define vec_bytes        bytes_4
+
+static inline float32x4_t bytes_4(const int8_t *bytes)
+{
+    int32_t four;
+    __builtin_memcpy(&four, bytes, sizeof four);
+    const int16x8_t wide = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+}
 
 #include "backend/cpu/attention_inline.h"
 
 void attention_f32_f16__neondot(const struct attention_call *call)
 {
-    attend_all(call);
+    attend_all(call, KV_F16);
+}
+
+void attention_f32_bf16__neondot(const struct attention_call *call)
+{
+    attend_all(call, KV_BF16);
+}
+
+void attention_f32_q8_0__neondot(const struct attention_call *call)
+{
+    attend_all(call, KV_Q8_0);
 }
 
 void kv_write_f16__neondot(const float *key,

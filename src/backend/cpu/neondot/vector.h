@@ -34,6 +34,8 @@ void silu_mul_f32__neondot(const float *a, const float *b, uint32_t n, float *ou
 void gelu_mul_f32__neondot(const float *a, const float *b, uint32_t n, float *out);
 void add_f32__neondot(const float *a, const float *b, uint32_t n, float *out);
 void attention_f32_f16__neondot(const struct attention_call *call);
+void attention_f32_bf16__neondot(const struct attention_call *call);
+void attention_f32_q8_0__neondot(const struct attention_call *call);
 void kv_write_f16__neondot(const float *key,
                            const float *value,
                            uint32_t head_columns,

@@ -1,0 +1,95 @@
+#include "backend/cpu/half_inline.h"
+#include "backend/cpu/scalar/vector.h"
+
+#define HALF_NAN 0x7e00u
+#define Q8_MOST  127.0f
+/* Added and taken away again it rounds to the nearest even integer; for magnitudes under 2^22. */
+#define ROUNDER 0x1.8p23f
+
+void kv_write_f16__scalar(const float *key,
+                          const float *value,
+                          uint32_t head_columns,
+                          uint32_t slot,
+                          uint8_t *keys,
+                          uint8_t *values)
+{
+    const uint32_t value_columns = kv_value_columns(head_columns);
+    uint16_t *const key_halves = (uint16_t *)(void *)keys;
+    uint16_t *const value_halves = (uint16_t *)(void *)values + (size_t)slot * value_columns;
+    for (uint32_t c = 0; c < head_columns; c++) {
+        key_halves[c * KV_PAGE_TOKENS + slot] = half_from_float_clamped(key[c]);
+        value_halves[c] = half_from_float_clamped(value[c]);
+    }
+    for (uint32_t c = head_columns; c < value_columns; c++) {
+        value_halves[c] = 0;
+    }
+}
+
+void kv_write_bf16__scalar(const float *key,
+                           const float *value,
+                           uint32_t head_columns,
+                           uint32_t slot,
+                           uint8_t *keys,
+                           uint8_t *values)
+{
+    const uint32_t value_columns = kv_value_columns(head_columns);
+    uint16_t *const key_numbers = (uint16_t *)(void *)keys;
+    uint16_t *const value_numbers = (uint16_t *)(void *)values + (size_t)slot * value_columns;
+    for (uint32_t c = 0; c < head_columns; c++) {
+        key_numbers[c * KV_PAGE_TOKENS + slot] = bf16_from_float_clamped(key[c]);
+        value_numbers[c] = bf16_from_float_clamped(value[c]);
+    }
+    for (uint32_t c = head_columns; c < value_columns; c++) {
+        value_numbers[c] = 0;
+    }
+}
+
+/* n columns to 8 bits; returns their scale, an F16. */
+static uint16_t quantise_block(const float *x, uint32_t n, int8_t *out)
+{
+    float most = 0.0f;
+    bool numbers = true;
+    for (uint32_t i = 0; i < n; i++) {
+        const float magnitude = x[i] < 0.0f ? -x[i] : x[i];
+        numbers = numbers && x[i] == x[i];
+        most = magnitude > most ? magnitude : most;
+    }
+    const uint16_t scale = numbers ? half_from_float_clamped(most / Q8_MOST) : HALF_NAN;
+    const float factor = numbers && scale != 0 ? 1.0f / half_to_float(scale) : 0.0f;
+    for (uint32_t i = 0; i < n; i++) {
+        const float scaled = numbers ? x[i] * factor : 0.0f;
+        const float above = scaled > -Q8_MOST ? scaled : -Q8_MOST;
+        const float within = above < Q8_MOST ? above : Q8_MOST;
+        out[i] = (int8_t)(within + ROUNDER - ROUNDER);
+    }
+    return scale;
+}
+
+void kv_write_q8_0__scalar(const float *key,
+                           const float *value,
+                           uint32_t head_columns,
+                           uint32_t slot,
+                           uint8_t *keys,
+                           uint8_t *values)
+{
+    const uint32_t value_columns = kv_value_columns(head_columns);
+    uint16_t *const key_scales = (void *)(keys + (size_t)head_columns * KV_PAGE_TOKENS);
+    uint16_t *const value_scales =
+        (uint16_t *)(void *)(values + (size_t)value_columns * KV_PAGE_TOKENS) +
+        (size_t)slot * kv_blocks(head_columns);
+    int8_t *const value_numbers = (int8_t *)values + (size_t)slot * value_columns;
+    for (uint32_t c = 0; c < head_columns; c += KV_BLOCK_COLUMNS) {
+        const uint32_t left = head_columns - c;
+        const uint32_t n = left < KV_BLOCK_COLUMNS ? left : KV_BLOCK_COLUMNS;
+        const uint32_t block = c / KV_BLOCK_COLUMNS;
+        int8_t column[KV_BLOCK_COLUMNS];
+        key_scales[block * KV_PAGE_TOKENS + slot] = quantise_block(key + c, n, column);
+        for (uint32_t i = 0; i < n; i++) {
+            keys[(c + i) * KV_PAGE_TOKENS + slot] = (uint8_t)column[i];
+        }
+        value_scales[block] = quantise_block(value + c, n, value_numbers + c);
+    }
+    for (uint32_t c = head_columns; c < value_columns; c++) {
+        value_numbers[c] = 0;
+    }
+}
