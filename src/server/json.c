@@ -2,9 +2,14 @@
 
 #include "base/alloc.h"
 
+/* jansson has no word for it: a body that cannot be kept would be told to be no JSON. */
+static _Thread_local bool out_of_memory;
+
 static void *allocate(size_t n_bytes)
 {
-    return alloc_bytes(ALLOC_SERVER, n_bytes);
+    void *const memory = alloc_bytes(ALLOC_SERVER, n_bytes);
+    out_of_memory = out_of_memory || memory == NULL;
+    return memory;
 }
 
 void json_use_our_allocator(void)
@@ -50,7 +55,11 @@ json_parse_object(const char *text, size_t n_bytes, json_t **out, struct problem
                            JSON_MAX_DEPTH);
     }
     json_error_t error;
+    out_of_memory = false;
     json_t *const root = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES, &error);
+    if (root == NULL && out_of_memory) {
+        return problem_set(problem, REALM_OUT_OF_MEMORY, "", "no memory for the body");
+    }
     if (root == NULL) {
         return problem_set(problem,
                            REALM_INVALID_ARGUMENT,

@@ -14,7 +14,7 @@
 void json_use_our_allocator(void);
 
 /* Parses one object.  INVALID_ARGUMENT: not JSON (where), nested too deep, duplicate keys, no
- * object, invalid UTF-8. */
+ * object, invalid UTF-8; OUT_OF_MEMORY. */
 REALM_MUST_CHECK realm_status json_parse_object(const char *text,
                                                 size_t n_bytes,
                                                 json_t **out,

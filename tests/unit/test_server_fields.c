@@ -1,0 +1,197 @@
+/* The tables of request fields, and bodies that become requests over a tiny model. */
+#include "base/alloc.h"
+#include "server/fields.h"
+#include "support/cmocka_all.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct engine *engine;
+static struct problem problem;
+
+static struct completion *parse(enum completion_kind kind, const char *body)
+{
+    struct completion *completion = NULL;
+    problem = (struct problem){.http_status = 0};
+    const realm_status status =
+        completion_parse(kind, engine, body, strlen(body), &completion, &problem);
+    assert_int_equal(status == REALM_OK, completion != NULL);
+    return completion;
+}
+
+static void no_field_stands_twice(void **state)
+{
+    (void)state;
+    const struct field_row *const own[] = {field_rows_chat, field_rows_text};
+    for (size_t t = 0; t < 2; t++) {
+        for (const struct field_row *row = own[t]; row->name != NULL; row++) {
+            assert_non_null(row->read);
+            for (const struct field_row *other = own[t]; other->name != NULL; other++) {
+                assert_true(other == row || strcmp(other->name, row->name) != 0);
+            }
+            for (const struct field_row *other = field_rows_common; other->name != NULL; other++) {
+                assert_string_not_equal(other->name, row->name);
+            }
+        }
+    }
+}
+
+static void every_field_may_be_null(void **state)
+{
+    (void)state;
+    const struct field_row *const tables[] = {field_rows_common, field_rows_chat};
+    for (size_t t = 0; t < 2; t++) {
+        for (const struct field_row *row = tables[t]; row->name != NULL; row++) {
+            char body[256];
+            if (strcmp(row->name, "model") == 0 || strcmp(row->name, "messages") == 0) {
+                continue;
+            }
+            (void)snprintf(body,
+                           sizeof body,
+                           "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":"
+                           "\"a\"}],\"%s\":null}",
+                           row->name);
+            struct completion *const completion = parse(COMPLETION_CHAT, body);
+            assert_non_null(completion);
+            completion_destroy(completion);
+        }
+    }
+}
+
+static void defaults_are_the_api_s(void **state)
+{
+    (void)state;
+    struct completion *completion = parse(COMPLETION_TEXT, "{\"model\":\"tiny\",\"prompt\":\"a\"}");
+    assert_non_null(completion);
+    assert_true(completion->request.sampling.temperature == 1);
+    assert_true(completion->request.sampling.top_p == 1);
+    assert_int_equal(completion->request.max_tokens, 16);
+    assert_int_equal(completion->n_choices, 1);
+    assert_int_equal(completion->n_prompts, 1);
+    assert_false(completion->stream);
+    completion_destroy(completion);
+    completion = parse(
+        COMPLETION_CHAT,
+        "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"n\":null}");
+    assert_int_equal(completion->request.max_tokens, 0);
+    completion_destroy(completion);
+}
+
+static void values_reach_the_request(void **state)
+{
+    (void)state;
+    struct completion *const completion =
+        parse(COMPLETION_TEXT,
+              "{\"model\":\"tiny\",\"prompt\":[[1,2,3],[4]],\"n\":2,\"temperature\":0.5,"
+              "\"top_k\":7,\"seed\":-1,\"stop\":[\"x\",\"yz\"],\"stop_token_ids\":[9],"
+              "\"logit_bias\":{\"5\":-1.5},\"max_tokens\":3,\"user\":\"me\",\"ignore_eos\":true}");
+    assert_non_null(completion);
+    const struct request *const request = &completion->request;
+    assert_int_equal(completion->n_prompts, 2);
+    assert_int_equal(completion->n_choices, 2);
+    assert_int_equal(completion->prompts[0].tokens.length, 3);
+    assert_int_equal(completion->prompts[1].tokens.ids[0], 4);
+    assert_true(request->sampling.temperature == 0.5F);
+    assert_int_equal(request->sampling.top_k, 7);
+    assert_true(request->sampling.seed == UINT64_MAX);
+    assert_int_equal(request->n_stops, 2);
+    assert_int_equal(request->stops[1].length, 2);
+    assert_int_equal(request->stop_tokens[0], 9);
+    assert_int_equal(request->sampling.n_biases, 1);
+    assert_int_equal(request->sampling.biases[0].token, 5);
+    assert_true(request->sampling.biases[0].bias == -1.5F);
+    assert_int_equal(request->max_tokens, 3);
+    assert_true(request->ignore_end);
+    assert_string_equal(completion->end_user, "me");
+    completion_destroy(completion);
+}
+
+static void the_field_at_fault_is_named(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"\"temperature\":3", "temperature"},
+        {"\"n\":0", "n"},
+        {"\"tools\":[]", "tools"},
+        {"\"metadata\":{}", "metadata"},
+        {"\"stop_token_ids\":[320]", "stop_token_ids"},
+        {"\"logit_bias\":{\"320\":1}", "logit_bias"},
+        {"\"temprature\":1", "temprature"},
+        {"\"stream_options\":{\"include_usage\":true}", "stream_options"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char body[256];
+        (void)snprintf(
+            body,
+            sizeof body,
+            "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],%s}",
+            rows[i][0]);
+        assert_null(parse(COMPLETION_CHAT, body));
+        assert_string_equal(problem.param, rows[i][1]);
+        assert_int_equal(problem_http_status(&problem), 400);
+    }
+    assert_null(parse(COMPLETION_TEXT, "{\"model\":\"other\",\"prompt\":\"a\"}"));
+    assert_int_equal(problem_http_status(&problem), 404);
+}
+
+/* Both kinds, with every allocation failing once: refused with OUT_OF_MEMORY, and nothing is lost.
+ */
+static void no_memory_leaks_at_any_failed_allocation(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {
+        "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
+        "\"text\":\"a\"}],\"name\":\"n\"}],\"stop\":[\"a\"],\"logit_bias\":{\"1\":1},"
+        "\"chat_template_kwargs\":{\"x\":1}}",
+        "{\"model\":\"tiny\",\"prompt\":[\"a\",\"b\"],\"echo\":true,\"user\":\"u\"}"};
+    for (int kind = COMPLETION_CHAT; kind <= COMPLETION_TEXT; kind++) {
+        for (uint64_t n = 0;; n++) {
+            struct completion *completion = NULL;
+            const char *const body = bodies[kind];
+            problem = (struct problem){.http_status = 0};
+            alloc_fail_after(n);
+            const realm_status status = completion_parse(
+                (enum completion_kind)kind, engine, body, strlen(body), &completion, &problem);
+            alloc_fail_after(UINT64_MAX);
+            completion_destroy(completion);
+            assert_int_equal(alloc_held_bytes(ALLOC_SERVER), 0);
+            if (status == REALM_OK) {
+                assert_true(n > 10);
+                break;
+            }
+            if (status != REALM_OUT_OF_MEMORY) {
+                fail_msg("allocation %u: %s", (unsigned)n, problem.error.message);
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_field_stands_twice),
+        cmocka_unit_test(every_field_may_be_null),
+        cmocka_unit_test(defaults_are_the_api_s),
+        cmocka_unit_test(values_reach_the_request),
+        cmocka_unit_test(the_field_at_fault_is_named),
+        cmocka_unit_test(no_memory_leaks_at_any_failed_allocation),
+    };
+    struct realm_error error;
+    struct engine_model *model;
+    const struct engine_options options = {.n_threads = 1};
+    const struct engine_model_options model_options = {.context_length = 128};
+    json_use_our_allocator();
+    if (engine_create(&options, &engine, &error) != REALM_OK ||
+        engine_load_model(engine,
+                          "tiny",
+                          REALM_TEST_DATA "/golden/models/llama_tied.gguf",
+                          &model_options,
+                          &model,
+                          &error) != REALM_OK) {
+        (void)fprintf(stderr, "%s\n", error.message);
+        return 1;
+    }
+    const int n_failed = cmocka_run_group_tests(tests, NULL, NULL);
+    engine_destroy(engine);
+    return n_failed;
+}
