@@ -2,14 +2,9 @@
 
 #include "base/alloc.h"
 
-/* jansson has no word for it: a body that cannot be kept would be told to be no JSON. */
-static _Thread_local bool out_of_memory;
-
 static void *allocate(size_t n_bytes)
 {
-    void *const memory = alloc_bytes(ALLOC_SERVER, n_bytes);
-    out_of_memory = out_of_memory || memory == NULL;
-    return memory;
+    return alloc_bytes(ALLOC_SERVER, n_bytes);
 }
 
 void json_use_our_allocator(void)
@@ -17,58 +12,12 @@ void json_use_our_allocator(void)
     json_set_alloc_funcs(allocate, alloc_free);
 }
 
-/* Depth is counted before parsing, which recurses. */
-static bool too_deep(const char *text, size_t n_bytes)
-{
-    uint32_t depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < n_bytes; i++) {
-        const char c = text[i];
-        if (in_string) {
-            if (c == '\\') {
-                i++;
-            } else if (c == '"') {
-                in_string = false;
-            }
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > JSON_MAX_DEPTH) {
-                return true;
-            }
-        } else if ((c == '}' || c == ']') && depth > 0) {
-            depth--;
-        }
-    }
-    return false;
-}
-
 realm_status
 json_parse_object(const char *text, size_t n_bytes, json_t **out, struct problem *problem)
 {
+    json_t *root;
     *out = NULL;
-    if (too_deep(text, n_bytes)) {
-        return problem_set(problem,
-                           REALM_INVALID_ARGUMENT,
-                           "",
-                           "the body nests deeper than %u levels",
-                           JSON_MAX_DEPTH);
-    }
-    json_error_t error;
-    out_of_memory = false;
-    json_t *const root = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES, &error);
-    if (root == NULL && out_of_memory) {
-        return problem_set(problem, REALM_OUT_OF_MEMORY, "", "no memory for the body");
-    }
-    if (root == NULL) {
-        return problem_set(problem,
-                           REALM_INVALID_ARGUMENT,
-                           "",
-                           "the body is no valid JSON: line %d, column %d: %s",
-                           error.line,
-                           error.column,
-                           error.text);
-    }
+    REALM_TRY(json_parse(text, n_bytes, &root, problem));
     if (!json_is_object(root)) {
         const realm_status status = problem_set(problem,
                                                 REALM_INVALID_ARGUMENT,

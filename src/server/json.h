@@ -9,10 +9,17 @@
 #include <jansson.h>
 
 #define JSON_MAX_DEPTH 64u
+#define JSON_TOO_DEEP  "nested deeper than 64 levels"
+#define JSON_DUPLICATE "a key that the object has already"
 
 /* Makes jansson allocate through base/alloc.  Once, before threads start. */
 void json_use_our_allocator(void);
 
+/* Parses one value of any kind (json_parse.c).  Errors as json_parse_object. */
+REALM_MUST_CHECK realm_status json_parse(const char *text,
+                                         size_t n_bytes,
+                                         json_t **out,
+                                         struct problem *problem);
 /* Parses one object.  INVALID_ARGUMENT: not JSON (where), nested too deep, duplicate keys, no
  * object, invalid UTF-8; OUT_OF_MEMORY. */
 REALM_MUST_CHECK realm_status json_parse_object(const char *text,
