@@ -186,7 +186,8 @@ static bool saved_key(struct call *call,
                              MAX_NAME_BYTES);
         return false;
     }
-    memcpy(key, "s/", 2);
+    key[0] = 's';
+    key[1] = '/';
     memcpy(key + 2, name.data, name.length);
     *out = (struct bytes){.data = (const uint8_t *)key, .length = name.length + 2};
     return true;

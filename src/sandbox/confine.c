@@ -42,7 +42,7 @@ static const uint32_t allowed[] = {
     SYS_gettid,        SYS_tgkill,         SYS_exit,         SYS_exit_group,
 };
 
-static bool limit(int resource, uint64_t value)
+static bool limit(__rlimit_resource_t resource, uint64_t value)
 {
     const struct rlimit both = {.rlim_cur = value, .rlim_max = value};
     return setrlimit(resource, &both) == 0;

@@ -62,7 +62,7 @@ static void first_words(const wasm_byte_vec_t *message, char out[MAX_WORDS])
         i = (size_t)(at - message->data) + 10;
     }
     for (; i < message->size && message->data[i] != '\0' && n + 1 < MAX_WORDS; i++) {
-        const char c = message->data[i] == '\n' ? ' ' : message->data[i];
+        const char c = (char)(message->data[i] == '\n' ? ' ' : message->data[i]);
         if (c != ' ' || (n > 0 && out[n - 1] != ' ')) {
             out[n++] = c;
         }
@@ -118,7 +118,7 @@ void outcome_tell(struct instance *instance)
     instance->end.kind = GUEST_EVENT_FINISHED;
     if (instance->breach >= 0) {
         tell_limit(instance, (enum limit)instance->breach);
-    } else if (instance->exited) {
+    } else if (instance->exited) { /* NOLINT(bugprone-branch-clone): by precedence */
         tell_result(instance);
     } else if (instance->trap != NULL) {
         tell_trap(instance);
