@@ -2,6 +2,8 @@
 #include "guests/harness.h"
 #include "tokenizer/tokenizer.h"
 
+#include <time.h>
+
 /* The engine's own answer to the same prompt. */
 static void engine_answer(const char *prompt, char out[4096])
 {
@@ -58,6 +60,143 @@ static void chat_program_gives_what_the_engine_gives(void **state)
     world_close();
 }
 
+static void a_guest_touches_memory_above_4_gb(void **state)
+{
+    (void)state;
+    static struct outcome outcome;
+    world_open();
+    const struct sandbox_limits limits = {.memory_bytes = UINT64_C(5) << 30};
+    set_limits(&limits);
+    struct program *program = load_guest("above_4gb");
+    run_program(program, "{}", &outcome);
+    assert_string_equal(outcome.message, "");
+    assert_string_equal(outcome.text, "hello");
+    program_release(program);
+    world_close();
+}
+
+static void messages_go_in_and_come_back_until_the_input_is_closed(void **state)
+{
+    (void)state;
+    static struct outcome outcome;
+    struct realm_error error;
+    world_open();
+    struct program *program = load_guest("wait_for_input");
+    struct instance_options options = options_of(program, "{}");
+    options.takes_input = true;
+    struct instance *instance = start(&options);
+    const char *const messages[] = {"one", "", "two"};
+    for (int i = 0; i < 3; i++) {
+        const struct bytes message = {.data = (const uint8_t *)messages[i],
+                                      .length = strlen(messages[i])};
+        assert_int_equal(instance_deliver(instance, message, &error), REALM_OK);
+    }
+    instance_close_input(instance);
+    read_outcome(instance, &outcome);
+    assert_string_equal(outcome.message, "");
+    assert_string_equal(outcome.text, "onetwo");
+    options.takes_input = false;
+    read_outcome(start(&options), &outcome);
+    assert_int_equal(outcome.status, REALM_OK);
+    program_release(program);
+    world_close();
+}
+
+/* A reader that lags makes the guest wait; nothing is lost. */
+static void a_slow_reader_gets_every_byte(void **state)
+{
+    (void)state;
+    static struct outcome outcome;
+    world_open();
+    const struct sandbox_limits limits = {.output_bytes = 1000000};
+    set_limits(&limits);
+    struct program *program = load_guest("flood");
+    const struct instance_options options = options_of(program, "{}");
+    struct instance *instance = start(&options);
+    assert_true(instance_wait(instance, HARNESS_WAIT_MS));
+    struct sandbox_stats before;
+    struct sandbox_stats after;
+    sandbox_stats(world.sandbox, &before);
+    do { /* until it does nothing any more: it waits */
+        after = before;
+        const struct timespec a_while = {.tv_nsec = 20000000};
+        (void)nanosleep(&a_while, NULL);
+        sandbox_stats(world.sandbox, &before);
+    } while (before.polls != after.polls);
+    read_outcome(instance, &outcome);
+    assert_string_equal(outcome.limit, "output_bytes");
+    assert_int_equal(outcome.n_text_bytes, 1000000 / 44 * 44);
+    program_release(program);
+    world_close();
+}
+
+static void the_same_seed_gives_the_same_run(void **state)
+{
+    (void)state;
+    static struct outcome first;
+    static struct outcome second;
+    world_open();
+    struct program *program = load_guest("world");
+    run_program(program, "{}", &first);
+    run_program(program, "{}", &second);
+    assert_string_equal(first.message, "");
+    assert_int_equal(strlen(first.text), 32);
+    assert_string_equal(first.text, second.text);
+    struct instance_options options = options_of(program, "{}");
+    options.seed = 8;
+    read_outcome(start(&options), &second);
+    assert_string_not_equal(first.text, second.text);
+    program_release(program);
+    world_close();
+}
+
+static void what_a_program_stores_survives_the_sandbox(void **state)
+{
+    (void)state;
+    static struct outcome outcome;
+    struct temp_folder folder;
+    temp_folder_make(&folder);
+    const char *const logs[] = {"x", "xx", "xxx"};
+    for (int i = 0; i < 3; i++) {
+        world_open_sized(folder.path, 4, NULL);
+        struct program *program = load_guest("world");
+        run_program(program, "{}", &outcome);
+        assert_string_equal(outcome.message, "");
+        assert_string_equal(outcome.log, logs[i]);
+        assert_string_equal(outcome.json, "[\"counter\"]");
+        program_release(program);
+        world_close();
+    }
+    temp_folder_remove(&folder);
+}
+
+static void many_guests_wait_at_once_in_two_threads(void **state)
+{
+    (void)state;
+    static struct outcome outcome;
+    struct instance *instances[HARNESS_INSTANCES];
+    struct realm_error error;
+    world_open();
+    struct program *program = load_guest("wait_for_input");
+    struct instance_options options = options_of(program, "{}");
+    options.takes_input = true;
+    for (uint32_t i = 0; i < HARNESS_INSTANCES; i++) {
+        instances[i] = start(&options);
+    }
+    struct instance *one_more = NULL;
+    assert_int_equal(sandbox_start(world.sandbox, &options, &one_more, &error), REALM_UNAVAILABLE);
+    for (uint32_t i = HARNESS_INSTANCES; i-- > 0;) {
+        const struct bytes message = {.data = (const uint8_t *)"ping", .length = 4};
+        assert_int_equal(instance_deliver(instances[i], message, &error), REALM_OK);
+        instance_close_input(instances[i]);
+        read_outcome(instances[i], &outcome);
+        assert_string_equal(outcome.text, "ping");
+        assert_int_equal(outcome.status, REALM_OK);
+    }
+    program_release(program);
+    world_close();
+}
+
 int main(int argc, char **argv)
 {
     if (harness_is_compiler(argc, argv)) {
@@ -65,6 +204,12 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chat_program_gives_what_the_engine_gives),
+        cmocka_unit_test(a_guest_touches_memory_above_4_gb),
+        cmocka_unit_test(messages_go_in_and_come_back_until_the_input_is_closed),
+        cmocka_unit_test(a_slow_reader_gets_every_byte),
+        cmocka_unit_test(the_same_seed_gives_the_same_run),
+        cmocka_unit_test(what_a_program_stores_survives_the_sandbox),
+        cmocka_unit_test(many_guests_wait_at_once_in_two_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
