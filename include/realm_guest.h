@@ -191,8 +191,8 @@ realm_handle realm_sampler_create(const struct realm_guest_sampler *options, siz
 REALM_IMPORT(sampler_bias)
 int32_t
 realm_sampler_bias(realm_handle sampler, const realm_token *tokens, const float *biases, size_t n);
-/* A constraint on what is generated; begins anew with every generate, which gives INVALID_ARGUMENT
- * with what is wrong in the schema or grammar. */
+/* A constraint on what is generated; begins anew with every generate.  INVALID_ARGUMENT with what
+ * is wrong in the schema or grammar. */
 REALM_IMPORT(matcher_create)
 realm_handle
 realm_matcher_create(realm_handle model, int32_t kind, const char *text, size_t n_bytes);

@@ -145,7 +145,7 @@ void call_destroy_object(struct instance *instance, enum handle_kind kind, void 
         guest_stream_destroy(instance, object);
         break;
     case HANDLE_MATCHER:
-        alloc_free(object);
+        guest_matcher_destroy(object);
         break;
     case HANDLE_MODEL: /* the engine's */
     case HANDLE_FREE:

@@ -65,26 +65,11 @@ static int64_t read_options(struct call *call, struct generate_request *out)
     if ((sampler != 0 && out->sampler == NULL) || (matcher != 0 && out->matcher == NULL)) {
         return call_bad_handle(call);
     }
-    return read_stops(call, stops, out);
-}
-
-/* matcher: NULL for none. */
-static realm_status submit_constrained(struct call *call,
-                                       const struct guest_matcher *matcher,
-                                       struct request *request,
-                                       struct generation **out,
-                                       struct realm_error *error)
-{
-    struct constraint *constraint = NULL;
-    if (matcher != NULL) {
-        const struct constraint_rule rule = {
-            .kind = matcher->kind, .text = {.data = matcher->text, .length = matcher->n_bytes}};
-        REALM_TRY(engine_model_constrain(request->model, &rule, &constraint, error));
-        request->constraint = constraint;
+    if (out->matcher != NULL && out->matcher->model != out->sequence->model) {
+        return call_fail(
+            call, REALM_GUEST_INVALID_ARGUMENT, "the matcher was made for another model");
     }
-    const realm_status status = engine_submit(call->instance->sandbox->engine, request, out, error);
-    constraint_destroy(constraint);
-    return status;
+    return read_stops(call, stops, out);
 }
 
 static int64_t submit(struct call *call, const struct generate_request *wanted)
@@ -102,6 +87,7 @@ static int64_t submit(struct call *call, const struct generate_request *wanted)
         .echo_special = (flags & REALM_GENERATE_ECHO_SPECIAL) != 0,
         .stops = wanted->stops,
         .n_stops = wanted->n_stops,
+        .constraint = wanted->matcher != NULL ? wanted->matcher->constraint : NULL,
         .wake = wake_guest,
         .wake_context = call->instance,
     };
@@ -116,7 +102,7 @@ static int64_t submit(struct call *call, const struct generate_request *wanted)
         return call_fail(call, REALM_GUEST_FAILED, "out of memory");
     }
     struct realm_error error;
-    if (submit_constrained(call, wanted->matcher, &request, &stream->generation, &error) !=
+    if (engine_submit(call->instance->sandbox->engine, &request, &stream->generation, &error) !=
         REALM_OK) {
         alloc_free(stream);
         return call_fail_with(call, &error);

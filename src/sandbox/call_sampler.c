@@ -93,7 +93,8 @@ int64_t call_matcher_create(struct call *call)
     };
     const int32_t kind = call_i32(call, 1);
     struct bytes text;
-    if (call_object(call, 0, HANDLE_MODEL) == NULL) {
+    struct engine_model *model = call_object(call, 0, HANDLE_MODEL);
+    if (model == NULL) {
         return call_bad_handle(call);
     }
     if (!call_bytes(call, 2, &text)) {
@@ -108,12 +109,16 @@ int64_t call_matcher_create(struct call *call)
                          text.length,
                          CONSTRAINT_MAX_BYTES);
     }
-    struct guest_matcher *matcher =
-        alloc_bytes(ALLOC_GUEST, sizeof(struct guest_matcher) + text.length);
+    const struct constraint_rule rule = {.kind = kinds[kind], .text = text};
+    struct guest_matcher *matcher = alloc_zeroed(ALLOC_GUEST, 1, sizeof(struct guest_matcher));
+    struct realm_error error;
     if (matcher == NULL) {
         return call_fail(call, REALM_GUEST_FAILED, "out of memory");
     }
-    *matcher = (struct guest_matcher){.kind = kinds[kind], .n_bytes = text.length};
-    memcpy(matcher->text, text.data, text.length);
+    matcher->model = model;
+    if (engine_model_constrain(model, &rule, &matcher->constraint, &error) != REALM_OK) {
+        guest_matcher_destroy(matcher);
+        return call_fail_with(call, &error);
+    }
     return call_new_handle(call, HANDLE_MATCHER, matcher);
 }

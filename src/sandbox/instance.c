@@ -346,10 +346,10 @@ static void count_end(const struct instance *instance)
     atomic_fetch_add(&counters->host_calls, instance->host_calls);
     if (instance->breach >= 0) {
         atomic_fetch_add(&counters->breaches[instance->breach], 1);
-        log_info("guest_limit",
-                 LOG_TEXT("program", instance->program->name),
-                 LOG_TEXT("tenant", instance->tenant->id),
-                 LOG_TEXT("limit", instance->end.limit));
+        log_debug("guest_limit",
+                  LOG_TEXT("program", instance->program->name),
+                  LOG_TEXT("tenant", instance->tenant->id),
+                  LOG_TEXT("limit", instance->end.limit));
     }
 }
 

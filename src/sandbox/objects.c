@@ -26,6 +26,12 @@ void guest_sampler_destroy(struct guest_sampler *sampler)
     alloc_free(sampler);
 }
 
+void guest_matcher_destroy(struct guest_matcher *matcher)
+{
+    constraint_destroy(matcher->constraint);
+    alloc_free(matcher);
+}
+
 void guest_stream_destroy(struct instance *instance, struct guest_stream *stream)
 {
     (void)instance;

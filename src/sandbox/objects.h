@@ -20,11 +20,10 @@ struct guest_sampler {
     struct sampler_bias *biases;
 };
 
-/* What must be satisfied; compiled by the engine for each generation, whose state it is. */
+/* What must be satisfied; each generation gets a state of its own. */
 struct guest_matcher {
-    enum constraint_kind kind;
-    size_t n_bytes;
-    uint8_t text[];
+    struct engine_model *model;
+    struct constraint *constraint; /* at its beginning */
 };
 
 /* Where events come from: a generation of the engine, or another program. */
@@ -46,6 +45,7 @@ struct guest_stream {
 struct guest_sequence *guest_sequence_create(struct engine_model *model);
 void guest_sequence_destroy(struct instance *instance, struct guest_sequence *sequence);
 void guest_sampler_destroy(struct guest_sampler *sampler);
+void guest_matcher_destroy(struct guest_matcher *matcher);
 /* Cancels what runs. */
 void guest_stream_destroy(struct instance *instance, struct guest_stream *stream);
 

@@ -19,7 +19,7 @@ static const struct hostile all[] = {
     {"grow_memory", LIMITED("memory_bytes"), .limits = {.memory_bytes = 1000}},
     {"above_4gb", LIMITED("memory_bytes")},
     {"grow_table", LIMITED("table_elements"), .limits = {.table_elements = 5000}},
-    {"recurse", REALM_GUEST_TRAPPED, NULL, "stack"},
+    {"recurse", REALM_GUEST_TRAPPED, .words = "stack"},
     {"storm", LIMITED("host_calls"), .limits = {.host_calls = 10000}},
     {"storm", LIMITED("fuel"), .limits = {.fuel = 100000}},
     {"handles", LIMITED("handles"), .limits = {.handles = 100}},
@@ -27,8 +27,8 @@ static const struct hostile all[] = {
     {"sequences", LIMITED("handles"), .limits = {.handles = 10}},
     {"tokens", LIMITED("sequence_tokens"), .limits = {.sequence_tokens = 1000}},
     {"flood", LIMITED("output_bytes"), .limits = {.output_bytes = 300000}},
-    {"start_trap", REALM_GUEST_TRAPPED, NULL, "unreachable"},
-    {"out_of_bounds", REALM_GUEST_TRAPPED, NULL, "out of bounds"},
+    {"start_trap", REALM_GUEST_TRAPPED, .words = "unreachable"},
+    {"out_of_bounds", REALM_GUEST_TRAPPED, .words = "out of bounds"},
 };
 
 #define N_HOSTILE (sizeof(all) / sizeof(all[0]))
