@@ -132,7 +132,10 @@ static void run(void *context)
     }
     take_arrivals(engine);
     for (uint32_t i = 0; i < atomic_load(&engine->n_models); i++) {
-        step_end_all(engine->models[i]);
+        struct engine_model *const model = engine->models[i];
+        step_end_all(model);
+        (void)REALM_INVARIANT(page_pool_audit(model->pool) &&
+                              page_pool_n_free(model->pool) == page_pool_n_pages(model->pool));
     }
     publish_gauges(engine, atomic_load(&engine->n_models));
 }

@@ -2,19 +2,25 @@
 
 /* Part of a new measurement in the running mean. */
 #define LEARNING_RATE 0.2
-/* Fewer rows say little of what a row costs. */
-#define TELLING_ROWS 32u
+/* A measurement counts as at most so many times the mean: a machine that slept says nothing of the
+ * next step, one that got slower says it again. */
+#define MOST_AT_ONCE 3.0
 
 static void learn(double *mean, double value)
 {
-    *mean = *mean == 0 ? value : *mean + LEARNING_RATE * (value - *mean);
+    if (*mean == 0) {
+        *mean = value;
+        return;
+    }
+    const double most = MOST_AT_ONCE * *mean;
+    *mean += LEARNING_RATE * ((value < most ? value : most) - *mean);
 }
 
 void pace_learn(struct pace *pace, uint32_t n_decode_rows, uint32_t n_prefill_rows, uint64_t ns)
 {
     if (n_prefill_rows == 0) {
         learn(&pace->decode_ns, (double)ns);
-    } else if (n_prefill_rows >= TELLING_ROWS) {
+    } else if (n_prefill_rows >= PACE_MIN_ROWS) { /* fewer say little of what a row costs */
         learn(&pace->prefill_row_ns, (double)ns / ((double)n_decode_rows + n_prefill_rows));
     }
 }

@@ -124,6 +124,10 @@ static realm_status compile(struct pretokenizer *pretokenizer,
                                                    &code,
                                                    &offset,
                                                    context);
+        if (compiled == NULL && code == PCRE2_ERROR_HEAP_FAILED) {
+            status = realm_error_out_of_memory(error, 0, "pre-tokenizer");
+            break;
+        }
         if (compiled == NULL) {
             status = realm_error_set(error,
                                      REALM_INTERNAL,

@@ -1,0 +1,107 @@
+/* The prefill of a step is cut to what decoding sequences can wait for. */
+#include "engine/pace.h"
+#include "support/cmocka_all.h"
+
+#define MS         UINT64_C(1000000)
+#define TARGET_MS  100u
+#define MAX_ROWS   512u
+#define N_DECODING 4u
+
+/* A machine: what a step takes there. */
+struct machine {
+    uint64_t decode_ns;
+    uint64_t row_ns;
+};
+
+static uint64_t step_ns(const struct machine *machine, uint32_t n_prefill)
+{
+    return machine->decode_ns + n_prefill * machine->row_ns;
+}
+
+static uint32_t rows_of(const struct pace *pace)
+{
+    return pace_prefill_rows(pace, TARGET_MS * MS, MAX_ROWS);
+}
+
+/* Runs n steps with as much prefill as is allowed, and decoding alone in between. */
+static void run(struct pace *pace, const struct machine *machine, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t rows = rows_of(pace);
+        pace_learn(pace, N_DECODING, rows, step_ns(machine, rows));
+        pace_learn(pace, N_DECODING, 0, step_ns(machine, 0));
+    }
+}
+
+static void steps_come_near_the_target_and_stay_below(void **state)
+{
+    (void)state;
+    const struct machine machines[] = {
+        {10 * MS, MS / 2}, {30 * MS, MS}, {60 * MS, MS / 4}, {5 * MS, 2 * MS}};
+    for (size_t i = 0; i < sizeof machines / sizeof machines[0]; i++) {
+        struct pace pace = {.decode_ns = 0};
+        run(&pace, &machines[i], 100);
+        const uint64_t ns = step_ns(&machines[i], rows_of(&pace));
+        assert_true(ns <= TARGET_MS * MS * 21 / 20);
+        assert_true(ns >= TARGET_MS * MS / 2 || rows_of(&pace) == MAX_ROWS);
+    }
+}
+
+static void a_fast_machine_takes_all_rows_at_once(void **state)
+{
+    (void)state;
+    const struct machine machine = {5 * MS, MS / 100};
+    struct pace pace = {.decode_ns = 0};
+    run(&pace, &machine, 20);
+    assert_int_equal(rows_of(&pace), MAX_ROWS);
+}
+
+static void a_slow_machine_still_goes_on(void **state)
+{
+    (void)state;
+    const struct machine machine = {200 * MS, 50 * MS};
+    struct pace pace = {.decode_ns = 0};
+    run(&pace, &machine, 20);
+    assert_int_equal(rows_of(&pace), PACE_MIN_ROWS);
+    assert_int_equal(pace_prefill_rows(&pace, TARGET_MS * MS, 4), 4);
+}
+
+/* One step that took forever (the machine slept) is no reason to creep from then on. */
+static void a_hiccup_is_forgotten(void **state)
+{
+    (void)state;
+    const struct machine machine = {10 * MS, MS / 2};
+    struct pace pace = {.decode_ns = 0};
+    run(&pace, &machine, 100);
+    const uint32_t before = rows_of(&pace);
+    pace_learn(&pace, N_DECODING, before, 60000 * MS);
+    assert_true(rows_of(&pace) >= before / 2);
+    run(&pace, &machine, 40);
+    assert_in_range(rows_of(&pace), before * 9 / 10, before * 11 / 10);
+}
+
+/* The machine is shared and gets slower by and by, for good. */
+static void a_slower_machine_is_noticed(void **state)
+{
+    (void)state;
+    const struct machine fast = {10 * MS, MS / 2};
+    const struct machine slow = {20 * MS, 3 * MS};
+    struct pace pace = {.decode_ns = 0};
+    run(&pace, &fast, 100);
+    run(&pace, &slow, 60);
+    assert_true(step_ns(&slow, rows_of(&pace)) <= TARGET_MS * MS * 21 / 20);
+    run(&pace, &fast, 60);
+    assert_true(step_ns(&fast, rows_of(&pace)) >= TARGET_MS * MS / 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(steps_come_near_the_target_and_stay_below),
+        cmocka_unit_test(a_fast_machine_takes_all_rows_at_once),
+        cmocka_unit_test(a_slow_machine_still_goes_on),
+        cmocka_unit_test(a_hiccup_is_forgotten),
+        cmocka_unit_test(a_slower_machine_is_noticed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
