@@ -92,6 +92,7 @@ ACCEPTED = {
     "repetition_penalty": {"number"},
     "presence_penalty": {"number", "negative"}, "frequency_penalty": {"number", "negative"},
     "dry_multiplier": {"number"}, "dry_base": set(), "mirostat_tau": {"number"}, "mirostat_eta": {"number"},
+    "guided_regex": {"string"},
     "seed": {"negative", "huge"}, "logit_bias": set(), "chat_template_kwargs": {"object"},
 }
 WHOLE_NUMBERS = {"n", "max_tokens", "max_completion_tokens", "min_tokens", "top_k", "repeat_last_n", "best_of",
