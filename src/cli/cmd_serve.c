@@ -26,6 +26,8 @@ struct serve {
     uint32_t context_length;
     uint64_t kv_memory_bytes;
     uint32_t itl_target_ms;
+    uint32_t prompt_weight;
+    uint32_t completion_weight;
     uint32_t max_waiting;
     bool no_prefix_cache;
     uint32_t kv_type;
@@ -208,6 +210,8 @@ static realm_status serve_models(const struct serve *serve, struct realm_error *
         .cpu_level = serve->cpu_level,
         .max_waiting = serve->max_waiting,
         .itl_target_ms = serve->itl_target_ms,
+        .prompt_weight = serve->prompt_weight,
+        .completion_weight = serve->completion_weight,
         .no_prefix_cache = serve->no_prefix_cache,
     };
     struct engine *engine;
@@ -272,6 +276,22 @@ realm_status cmd_serve(int argc, char **argv, struct realm_error *error)
          "most between two tokens that new prompts may cost (100)",
          1,
          60000},
+        {"prompt-weight",
+         0,
+         ARG_U32,
+         &serve.prompt_weight,
+         "N",
+         "what a prompt token counts when tenants take turns (1)",
+         1,
+         ENGINE_MAX_TOKEN_WEIGHT},
+        {"completion-weight",
+         0,
+         ARG_U32,
+         &serve.completion_weight,
+         "N",
+         "what a token of an answer counts there (2)",
+         1,
+         ENGINE_MAX_TOKEN_WEIGHT},
         {"max-waiting",
          0,
          ARG_U32,

@@ -25,6 +25,7 @@ struct account {
     _Atomic uint32_t pending;
     /* Engine thread: */
     uint64_t served;       /* virtual counter, see fairness.h */
+    bool joined;           /* the counter has a value */
     uint32_t n_active;     /* generations in the engine */
     struct account *next;  /* of the active ones */
     uint32_t step_running; /* sequences that hold a place; of the model whose step it is */

@@ -29,6 +29,7 @@ engine_create(const struct engine_options *options, struct engine **out, struct 
     }
     mutex_init(&engine->models_mutex);
     mutex_init(&engine->backend_mutex);
+    fairness_init(&engine->fairness, options->prompt_weight, options->completion_weight);
     const struct backend_options backend_options = {
         .n_threads = options->n_threads,
         .level = options->cpu_level,

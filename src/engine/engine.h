@@ -18,12 +18,18 @@ struct model;
 struct tokenizer;
 struct backend;
 
+#define ENGINE_MAX_TOKEN_WEIGHT 1000u
+
 struct engine_options {
     uint32_t n_threads;     /* 0: one per core */
     const char *cpu_level;  /* NULL: the best there is */
     uint32_t max_waiting;   /* requests; 0: 1024 */
     uint32_t itl_target_ms; /* between two tokens of a sequence, where prefill can wait; 0: 100 */
     bool no_prefix_cache;
+    /* What a token counts when accounts take turns, 0: 1 and 2; at most
+     * ENGINE_MAX_TOKEN_WEIGHT. */
+    uint32_t prompt_weight;
+    uint32_t completion_weight;
 };
 
 REALM_MUST_CHECK realm_status engine_create(const struct engine_options *options,

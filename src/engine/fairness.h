@@ -1,14 +1,15 @@
 /* Who goes first: the virtual token counter of Sheng et al., "Fairness in Serving Large Language
  * Models" (OSDI 2024).
  *
- * An account's counter grows by what it was served, prompt tokens once, completion tokens twice,
- * divided by its weight.  Whoever waits with the least counter goes first; higher priorities go
- * before all lower ones.  An account that comes back after a pause is lifted to the least counter
- * of those that stayed, so that nobody saves up.  The machine never idles for fairness' sake.
+ * An account's counter grows by what it was served, prompt tokens once, completion tokens twice
+ * (both configurable), divided by its weight.  Whoever waits with the least counter goes first;
+ * higher priorities go before all lower ones.  An account that comes back after a pause is lifted
+ * to the least counter of those that stayed, so that nobody saves up.  The machine never idles for
+ * fairness' sake.
  *
  * Bound: while two accounts of one priority and weight have requests waiting, what they were served
  * since both waited differs by no more than twice what the sequences of one step may still be
- * given: 2 * FAIRNESS_COMPLETION_WEIGHT * max_sequences * tokens of the longest request.
+ * given: 2 * completion_weight * max_sequences * tokens of the longest request.
  * (tests/unit/test_engine_fairness.c)
  *
  * Engine thread only. */
@@ -21,6 +22,8 @@
 #define FAIRNESS_COMPLETION_WEIGHT 2u
 
 struct fairness {
+    uint32_t prompt_weight; /* what a token counts; both constant */
+    uint32_t completion_weight;
     struct account *active; /* accounts with generations in the engine */
     uint64_t floor;         /* counter of the last one that left: none starts below */
 };
@@ -29,8 +32,14 @@ struct fairness {
 void fairness_arrive(struct fairness *fairness, struct account *account);
 void fairness_depart(struct fairness *fairness, struct account *account);
 
-void fairness_charge_prompt(struct account *account, uint32_t n_tokens);
-void fairness_charge_completion(struct account *account, uint32_t n_tokens);
+/* Weights of tokens, 0: the usual ones. */
+void fairness_init(struct fairness *fairness, uint32_t prompt_weight, uint32_t completion_weight);
+void fairness_charge_prompt(const struct fairness *fairness,
+                            struct account *account,
+                            uint32_t n_tokens);
+void fairness_charge_completion(const struct fairness *fairness,
+                                struct account *account,
+                                uint32_t n_tokens);
 
 /* True: a is to be served before b. */
 bool fairness_before(const struct account *a, const struct account *b);

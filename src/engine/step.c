@@ -53,7 +53,7 @@ static void count_token(const struct step *step, struct sequence *sequence)
     struct generation *const generation = sequence->generation;
     stats_add(&stats->completion_tokens, 1);
     stats_add(&generation->account->completion_tokens, 1);
-    fairness_charge_completion(generation->account, 1);
+    fairness_charge_completion(step->model->fairness, generation->account, 1);
     if (sequence->last_token_ns != 0) {
         stats_observe(stats, ENGINE_INTER_TOKEN_LATENCY, step->now_ns - sequence->last_token_ns);
     } else if (sequence->choice == 0) {
@@ -151,12 +151,13 @@ static void index_pages(const struct engine_model *model, struct sequence *seque
 }
 
 /* Prompt tokens are paid for once, however often they are computed. */
-static void charge_prompt(struct sequence *sequence)
+static void charge_prompt(const struct fairness *fairness, struct sequence *sequence)
 {
     const uint32_t n_done =
         sequence->n_computed < sequence->n_prompt ? sequence->n_computed : sequence->n_prompt;
     if (n_done > sequence->n_charged) {
-        fairness_charge_prompt(sequence->generation->account, n_done - sequence->n_charged);
+        fairness_charge_prompt(
+            fairness, sequence->generation->account, n_done - sequence->n_charged);
         sequence->n_charged = n_done;
     }
 }
@@ -178,7 +179,7 @@ static void advance(struct step *step, struct sequence *sequence)
     }
     sequence->n_computed += sequence->step_rows;
     index_pages(step->model, sequence);
-    charge_prompt(sequence);
+    charge_prompt(step->model->fairness, sequence);
     if (!sequence->step_wants_logits) {
         return;
     }

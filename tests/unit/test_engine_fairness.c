@@ -23,17 +23,18 @@ static struct request request_of(const struct tiny_engine *tiny,
 static void the_least_served_goes_first(void **state)
 {
     (void)state;
-    struct fairness fairness = {.active = NULL};
+    struct fairness fairness;
+    fairness_init(&fairness, 0, 0);
     struct account *const a = tiny_account(1, &(struct account_options){.label = "a"});
     struct account *const b = tiny_account(2, &(struct account_options){.label = "b", .weight = 2});
     fairness_arrive(&fairness, a);
     fairness_arrive(&fairness, b);
-    fairness_charge_prompt(a, 10);
+    fairness_charge_prompt(&fairness, a, 10);
     assert_true(fairness_before(b, a));
     /* Twice the weight: twice as much for the same counter; a completion token counts twice. */
-    fairness_charge_completion(b, 10);
+    fairness_charge_completion(&fairness, b, 10);
     assert_false(fairness_before(a, b) || fairness_before(b, a));
-    fairness_charge_completion(b, 1);
+    fairness_charge_completion(&fairness, b, 1);
     assert_true(fairness_before(a, b));
     account_configure(b, &(struct account_options){.weight = 2, .priority = 1});
     assert_true(fairness_before(b, a));
@@ -47,14 +48,15 @@ static void the_least_served_goes_first(void **state)
 static void nobody_saves_up_by_staying_away(void **state)
 {
     (void)state;
-    struct fairness fairness = {.active = NULL};
+    struct fairness fairness;
+    fairness_init(&fairness, 0, 0);
     struct account *const busy = tiny_account(1, &(struct account_options){.label = "busy"});
     struct account *const away = tiny_account(2, &(struct account_options){.label = "away"});
     fairness_arrive(&fairness, busy);
-    fairness_charge_prompt(busy, 1000);
+    fairness_charge_prompt(&fairness, busy, 1000);
     fairness_arrive(&fairness, away);
     assert_false(fairness_before(away, busy) || fairness_before(busy, away));
-    fairness_charge_prompt(away, 1);
+    fairness_charge_prompt(&fairness, away, 1);
     assert_true(fairness_before(busy, away));
     /* Also when everybody had left in between. */
     fairness_depart(&fairness, away);
@@ -68,6 +70,53 @@ static void nobody_saves_up_by_staying_away(void **state)
     account_release(busy);
     account_release(away);
     account_release(late);
+}
+
+static void a_counter_that_wraps_changes_nothing(void **state)
+{
+    (void)state;
+    struct fairness fairness;
+    fairness_init(&fairness, 0, 0);
+    struct account *const a = tiny_account(1, &(struct account_options){.label = "a"});
+    struct account *const b = tiny_account(2, &(struct account_options){.label = "b"});
+    fairness.floor = UINT64_MAX - 5;
+    fairness_arrive(&fairness, a);
+    fairness_charge_prompt(&fairness, a, 1); /* beyond the end */
+    fairness_arrive(&fairness, b);
+    assert_false(fairness_before(a, b) || fairness_before(b, a));
+    fairness_charge_prompt(&fairness, b, 1);
+    assert_true(fairness_before(a, b));
+    fairness_depart(&fairness, a);
+    fairness_depart(&fairness, b);
+    /* Who is new starts where the others are, not at zero. */
+    struct account *const late = tiny_account(3, &(struct account_options){.label = "late"});
+    fairness.floor = UINT64_MAX - 5;
+    fairness_arrive(&fairness, late);
+    assert_int_equal(late->served, fairness.floor);
+    fairness_depart(&fairness, late);
+    account_release(late);
+    account_release(a);
+    account_release(b);
+}
+
+static void what_tokens_count_can_be_chosen(void **state)
+{
+    (void)state;
+    struct fairness fairness;
+    fairness_init(&fairness, 3, 7);
+    struct account *const a = tiny_account(1, &(struct account_options){.label = "a"});
+    struct account *const b = tiny_account(2, &(struct account_options){.label = "b"});
+    fairness_arrive(&fairness, a);
+    fairness_arrive(&fairness, b);
+    fairness_charge_prompt(&fairness, a, 14);
+    fairness_charge_completion(&fairness, b, 6);
+    assert_false(fairness_before(a, b) || fairness_before(b, a));
+    fairness_charge_prompt(&fairness, a, 1);
+    assert_true(fairness_before(b, a));
+    fairness_depart(&fairness, a);
+    fairness_depart(&fairness, b);
+    account_release(a);
+    account_release(b);
 }
 
 /* --- the engine ---------------------------------------------------------------------------------
@@ -270,6 +319,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_least_served_goes_first),
         cmocka_unit_test(nobody_saves_up_by_staying_away),
+        cmocka_unit_test(a_counter_that_wraps_changes_nothing),
+        cmocka_unit_test(what_tokens_count_can_be_chosen),
         cmocka_unit_test(a_flood_gets_no_more_than_its_turn),
         cmocka_unit_test(a_place_is_made_for_who_has_none),
         cmocka_unit_test(caps_hold_their_account_and_nobody_else),
