@@ -7,6 +7,7 @@ fresh server, and a table of generated tokens a second and times to the first to
   distinct   16 clients, prompts of 100 tokens, answers of 48
   shared     16 clients whose prompts share their first 300 tokens, answers of 48
   crowd      64 clients on the memory of 16, otherwise as distinct (Realm only)
+  flood      a tenant with 1 client alone, and beside a tenant with 64 (Realm only)
   cancels    requests that their clients leave at random moments; then pages and descriptors are counted (Realm only)
 
   bench/server/load.py --rounds 3
@@ -197,9 +198,54 @@ def cancels(options, server):
             "descriptors more": server.n_descriptors() - before - 1}
 
 
+def tenant_key(options, folder, name):
+    for command in (["tenant", "create", name], ["key", "create", "--tenant", name]):
+        done = subprocess.run([options.realm, *command, "--data", folder], check=True, text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL)
+    return done.stdout.strip()
+
+
+def flood(options, server, n_clients):
+    """Times to the first token of a tenant's only client, alone and while another tenant's 64 clients press; and
+    the tokens a second of all, beside those without the light tenant."""
+    keys = {name: tenant_key(options, server.folder, name) for name in ("light", "heavy")}
+    stop, n_heavy = threading.Event(), [0]
+
+    def light(n):
+        return [complete(server.port, prompt_of(50000 + r, 100), 4, key=keys["light"])[0] for r in range(n)]
+
+    def heavy(number):
+        r = 0
+        while not stop.is_set():
+            complete(server.port, prompt_of(number * 1000 + r, 100), options.tokens, key=keys["heavy"])
+            r += 1
+
+    def made():
+        return server.metrics()["realm_generation_tokens_total"]
+
+    alone = light(20)
+    threads = [threading.Thread(target=heavy, args=(i,)) for i in range(n_clients)]
+    for thread in threads:
+        thread.start()
+    time.sleep(5)
+    before, begin = made(), time.monotonic()
+    time.sleep(20)
+    without = (made() - before) / (time.monotonic() - begin)
+    before, begin = made(), time.monotonic()
+    beside = light(40)
+    together = (made() - before) / (time.monotonic() - begin)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    p99 = lambda times: sorted(times)[int(len(times) * 0.99)]  # noqa: E731
+    return {"TTFT alone p99": p99(alone), "beside p50": statistics.median(beside), "beside p99": p99(beside),
+            "tok/s without": without, "tok/s with": together}
+
+
 def measure(options, start, load):
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "wb") as log:
         server = start(options, log, folder)
+        server.folder = folder
         try:
             complete(server.port, prompt_of(99, 50), 4)  # warm
             return load(server)
@@ -223,7 +269,7 @@ def parse_arguments():
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--model", type=pathlib.Path)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--loads", default="distinct,shared,crowd,cancels")
+    parser.add_argument("--loads", default="distinct,shared,crowd,flood,cancels")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--requests", type=int, default=2, help="of each client, one after the other")
     parser.add_argument("--tokens", type=int, default=48)
@@ -243,6 +289,7 @@ def main():
     loads = {"distinct": lambda s: distinct(options, s, options.clients),
              "shared": lambda s: shared(options, s, options.clients),
              "crowd": lambda s: distinct(options, s, 4 * options.clients),
+             "flood": lambda s: flood(options, s, 4 * options.clients),
              "cancels": lambda s: cancels(options, s)}
     programs = {"Realm": start_realm} | ({} if options.no_peer else {"llama.cpp": start_peer})
     for name in options.loads.split(","):

@@ -150,7 +150,7 @@ static void print_welcome(const struct server *server, struct engine *engine, co
         printf("Key:    the one in %s\n", first_key_path);
     } else {
         (void)snprintf(shown, sizeof shown, "YOUR_KEY");
-        printf("Key:    one of those you have (%s/keys.json holds their hashes only)\n", data_dir);
+        printf("Key:    one of those you have (%s/realm.db holds their hashes only)\n", data_dir);
     }
     printf("URL:    %s%s/v1%s\n", bold, server_url(server), plain);
     printf("Try:    curl -N %s/v1/chat/completions -H \"Authorization: Bearer %s\" "

@@ -69,16 +69,18 @@ static bool authenticate(struct exchange *exchange)
                       "an API key is needed: send the header Authorization: Bearer rlm_...");
         return false;
     }
-    if (!tenant_registry_accepts(exchange->server->registry, key, strlen(key), exchange->key_id)) {
-        exchange_fail(exchange,
-                      REALM_UNAUTHENTICATED,
-                      NULL,
-                      key_well_formed(key, strlen(key))
-                          ? "the API key is not known"
-                          : "the API key is not known; keys of this server have the form rlm_ and "
-                            "49 letters and digits, the last 6 of which check the others");
+    struct tenant_caller caller;
+    struct realm_error error;
+    const realm_status status = tenant_registry_authenticate(
+        exchange->server->registry, key, strlen(key), exchange->route->scope, &caller, &error);
+    memcpy(exchange->key_id, caller.key_id, sizeof exchange->key_id);
+    if (status != REALM_OK) {
+        exchange_fail(exchange, status, NULL, "%s", error.message);
         return false;
     }
+    memcpy(exchange->tenant, caller.tenant, sizeof exchange->tenant);
+    account_retain(caller.account);
+    exchange->account = caller.account;
     return true;
 }
 
@@ -151,10 +153,10 @@ static void check_head(struct exchange *exchange, int method, uint64_t length)
                                            : method == LWSHUMETH_POST ? ROUTE_POST
                                                                       : ROUTE_OTHER;
     exchange->route = route_find(exchange, route_method);
-    if (exchange->route == NULL || (exchange->route->needs_key && !authenticate(exchange))) {
+    if (exchange->route == NULL || (exchange->route->scope != 0 && !authenticate(exchange))) {
         return;
     }
-    if (atomic_load(&exchange->server->stopping) && exchange->route->needs_key) {
+    if (atomic_load(&exchange->server->stopping) && exchange->route->scope != 0) {
         exchange_fail(exchange, REALM_UNAVAILABLE, NULL, "the server is shutting down");
     } else if (length > exchange->server->max_body_bytes) {
         refuse_length(exchange, length);

@@ -55,6 +55,7 @@ void exchange_destroy(struct exchange *exchange)
         exchange->next->previous = exchange->previous;
     }
     completion_destroy(exchange->completion);
+    account_release(exchange->account);
     strbuf_deinit(&exchange->body);
     strbuf_deinit(&exchange->out);
     alloc_free(exchange);
@@ -121,6 +122,7 @@ void exchange_log(const struct exchange *exchange)
              LOG_TEXT("id", exchange->request_id),
              LOG_TEXT("path", exchange->path),
              LOG_I64("status", exchange->http_status),
+             LOG_TEXT("tenant", exchange->tenant),
              LOG_TEXT("key", exchange->key_id),
              LOG_TEXT("user", named ? completion->end_user : ""),
              LOG_U64("body_bytes", exchange->n_body_bytes),

@@ -10,7 +10,7 @@
 #include "base/strbuf.h"
 #include "server/completion.h"
 #include "server/problem.h"
-#include "tenant/key.h"
+#include "tenant/tenant.h"
 
 #define REQUEST_ID_LENGTH 24u
 
@@ -28,6 +28,8 @@ struct exchange {
     char path[256];
     char request_id[REQUEST_ID_LENGTH + 1];
     char key_id[KEY_ID_LENGTH + 1];
+    char tenant[TENANT_NAME_BYTES];
+    struct account *account; /* retained; NULL where no key was asked for */
     uint64_t begin_ns;
     struct strbuf body;
     uint64_t n_body_bytes; /* received, kept or not */

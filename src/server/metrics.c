@@ -11,6 +11,19 @@ struct family {
     double (*read)(const struct engine_stats *stats);
 };
 
+#define READ_TENANT(name, expression)                                                              \
+    static double name(const struct account_stats *stats)                                          \
+    {                                                                                              \
+        return (double)(expression);                                                               \
+    }
+
+READ_TENANT(read_tenant_prompt, stats->prompt_tokens)
+READ_TENANT(read_tenant_cached, stats->cached_tokens)
+READ_TENANT(read_tenant_completion, stats->completion_tokens)
+READ_TENANT(read_tenant_preemptions, stats->preemptions)
+READ_TENANT(read_tenant_rejected, stats->rejected)
+READ_TENANT(read_tenant_pending, stats->pending)
+
 #define READ(name, expression)                                                                     \
     static double name(const struct engine_stats *stats)                                           \
     {                                                                                              \
@@ -148,6 +161,50 @@ static void write_models(struct strbuf *out, struct engine *engine)
     }
 }
 
+static const struct {
+    const char *name;
+    const char *type;
+    const char *help;
+    double (*read)(const struct account_stats *stats);
+} tenant_families[] = {
+    {"realm_tenant_prompt_tokens_total", "counter", "Prompt tokens.", read_tenant_prompt},
+    {"realm_tenant_prompt_tokens_cached_total",
+     "counter",
+     "Prompt tokens found in the prefix cache.",
+     read_tenant_cached},
+    {"realm_tenant_generation_tokens_total",
+     "counter",
+     "Completion tokens.",
+     read_tenant_completion},
+    {"realm_tenant_preemptions_total", "counter", "Sequences preempted.", read_tenant_preemptions},
+    {"realm_tenant_requests_rejected_total",
+     "counter",
+     "Requests over the tenant's bound.",
+     read_tenant_rejected},
+    {"realm_tenant_requests", "gauge", "Requests running and waiting.", read_tenant_pending},
+};
+
+/* So many tenants have lines of their own, in order of their making; more would make the page
+ * longer than anybody stores. */
+#define MAX_TENANTS 256u
+
+static void write_tenants(struct strbuf *out, const struct tenant_registry *registry)
+{
+    struct account_stats stats;
+    for (size_t f = 0; f < sizeof tenant_families / sizeof tenant_families[0]; f++) {
+        const struct account *account;
+        write_head(out, tenant_families[f].name, tenant_families[f].type, tenant_families[f].help);
+        for (uint32_t i = 0;
+             i < MAX_TENANTS && (account = tenant_registry_account_at(registry, i)) != NULL;
+             i++) {
+            account_stats(account, &stats);
+            strbuf_append_format(out, "%s{", tenant_families[f].name);
+            write_label(out, "tenant", account_label(account));
+            strbuf_append_format(out, "} %.17g\n", tenant_families[f].read(&stats));
+        }
+    }
+}
+
 static void write_answers(struct strbuf *out, const struct server *server)
 {
     write_head(out, "realm_http_answers_total", "counter", "HTTP answers by class of status.");
@@ -163,6 +220,7 @@ void answer_metrics(struct exchange *exchange)
 {
     struct server *const server = exchange->server;
     write_models(&exchange->out, server->engine);
+    write_tenants(&exchange->out, server->registry);
     write_answers(&exchange->out, server);
     exchange->content_type = "text/plain; version=0.0.4; charset=utf-8";
     exchange->complete = true;

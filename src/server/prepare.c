@@ -75,6 +75,7 @@ static void prepare(struct exchange *exchange, enum completion_kind kind)
         if (exchange->completion->stream) {
             exchange->content_type = "text/event-stream";
         }
+        exchange->completion->request.account = exchange->account;
         status = completion_submit(
             exchange->completion, server->engine, loop_wake, server, &exchange->problem);
     }

@@ -5,13 +5,13 @@
 #include <string.h>
 
 static const struct route routes[] = {
-    {ROUTE_GET, "/health", false, false, answer_health, NULL},
-    {ROUTE_GET, "/ready", false, false, answer_ready, NULL},
-    {ROUTE_GET, "/metrics", false, true, answer_metrics, NULL},
-    {ROUTE_GET, "/v1/models", false, true, answer_models, NULL},
-    {ROUTE_GET, "/v1/models/", true, true, answer_model, NULL},
-    {ROUTE_POST, "/v1/chat/completions", false, true, NULL, prepare_chat},
-    {ROUTE_POST, "/v1/completions", false, true, NULL, prepare_text},
+    {ROUTE_GET, "/health", false, 0, answer_health, NULL},
+    {ROUTE_GET, "/ready", false, 0, answer_ready, NULL},
+    {ROUTE_GET, "/metrics", false, SCOPE_METRICS, answer_metrics, NULL},
+    {ROUTE_GET, "/v1/models", false, SCOPE_INFERENCE, answer_models, NULL},
+    {ROUTE_GET, "/v1/models/", true, SCOPE_INFERENCE, answer_model, NULL},
+    {ROUTE_POST, "/v1/chat/completions", false, SCOPE_INFERENCE, NULL, prepare_chat},
+    {ROUTE_POST, "/v1/completions", false, SCOPE_INFERENCE, NULL, prepare_text},
 };
 
 #define N_ROUTES (sizeof routes / sizeof routes[0])

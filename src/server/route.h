@@ -9,8 +9,8 @@ enum route_method { ROUTE_GET, ROUTE_POST, ROUTE_OTHER };
 struct route {
     enum route_method method;
     const char *path;
-    bool prefix; /* path ends with '/' and more follows */
-    bool needs_key;
+    bool prefix;             /* path ends with '/' and more follows */
+    enum tenant_scope scope; /* of the key it needs; 0: none */
     /* Answers at once, on the I/O thread; or NULL. */
     void (*answer)(struct exchange *exchange);
     /* Makes the body a completion, on a prepare thread; or NULL. */

@@ -1,69 +1,186 @@
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/file.h"
-#include "base/strbuf.h"
+#include "base/log.h"
+#include "base/map.h"
 #include "tenant/tenant.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 
-#define MAX_KEYS       1024u
-#define MAX_FILE_BYTES ((size_t)1 << 20)
 #define MAX_PATH_BYTES 4096u
-#define HEX_LENGTH     ((size_t)KEY_HASH_BYTES * 2)
+#define DEFAULT_TENANT "default"
 
-struct tenant_registry {
-    uint8_t hashes[MAX_KEYS][KEY_HASH_BYTES];
-    uint32_t n_keys;
+struct tenant {
+    struct tenant_record record;
+    struct account *account;
+    bool seen; /* in the store, at the last look */
+    struct tenant *next;
 };
 
-static int hex_digit(char c)
+struct tenant_key {
+    struct key_record record;
+    struct tenant *tenant;
+};
+
+struct tenant_registry {
+    struct store *store;
+    uint64_t revision;
+    struct tenant *tenants; /* in order of their making */
+    struct map *keys;       /* hash -> struct tenant_key */
+    bool has_extra_key;
+    uint8_t extra_hash[KEY_HASH_BYTES];
+};
+
+/* --- a picture of the store ---------------------------------------------------------------------
+ */
+
+static struct tenant *find_tenant(const struct tenant_registry *registry, int64_t id)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    struct tenant *tenant = registry->tenants;
+    while (tenant != NULL && tenant->record.id != id) {
+        tenant = tenant->next;
+    }
+    return tenant;
 }
 
-static bool read_hex(const char *text, uint8_t out[KEY_HASH_BYTES])
+static struct account_options account_options_of(const struct tenant_record *record)
 {
-    for (size_t i = 0; i < KEY_HASH_BYTES; i++) {
-        const int high = hex_digit(text[2 * i]);
-        const int low = high < 0 ? -1 : hex_digit(text[2 * i + 1]);
-        if (low < 0) {
-            return false;
-        }
-        out[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
+    struct account_options options = {.weight = record->limits.weight,
+                                      .priority = record->limits.priority,
+                                      .max_running = record->limits.max_running,
+                                      .max_waiting = record->limits.max_waiting,
+                                      .max_pages = record->limits.max_pages};
+    (void)snprintf(options.label, sizeof options.label, "%s", record->name);
+    memcpy(options.domain, record->domain, sizeof options.domain);
+    return options;
 }
 
-/* The file is {"version":1,"keys":[{"sha256":"<64 hex digits>"}, ...]}; what we need of it is each
- * value after "sha256". */
-static realm_status parse_keys(struct tenant_registry *registry,
-                               const char *path,
-                               const char *text,
-                               struct realm_error *error)
+static realm_status
+take_tenant(void *context, const struct tenant_record *record, struct realm_error *error)
 {
-    static const char marker[] = "\"sha256\":\"";
-    if (strstr(text, "\"version\":1") == NULL) {
-        return realm_error_set(error, REALM_INVALID_FORMAT, "%s: no key file of version 1", path);
+    struct tenant_registry *const registry = context;
+    const struct account_options options = account_options_of(record);
+    struct tenant *tenant = find_tenant(registry, record->id);
+    if (tenant != NULL) {
+        account_configure(tenant->account, &options);
+    } else {
+        tenant = alloc_zeroed(ALLOC_SERVER, 1, sizeof *tenant);
+        if (tenant == NULL) {
+            return realm_error_out_of_memory(error, sizeof *tenant, "tenant");
+        }
+        const realm_status status = account_create(&options, &tenant->account, error);
+        if (status != REALM_OK) {
+            alloc_free(tenant);
+            return status;
+        }
+        struct tenant **end = &registry->tenants;
+        while (*end != NULL) {
+            end = &(*end)->next;
+        }
+        *end = tenant;
     }
-    for (const char *at = strstr(text, marker); at != NULL; at = strstr(at, marker)) {
-        at += sizeof marker - 1;
-        if (registry->n_keys == MAX_KEYS) {
-            return realm_error_set(
-                error, REALM_RESOURCE_EXHAUSTED, "%s: more than %u keys", path, MAX_KEYS);
-        }
-        if (strnlen(at, HEX_LENGTH) < HEX_LENGTH ||
-            !read_hex(at, registry->hashes[registry->n_keys])) {
-            return realm_error_set(error,
-                                   REALM_INVALID_FORMAT,
-                                   "%s: key %u is no SHA-256 in hex",
-                                   path,
-                                   registry->n_keys);
-        }
-        registry->n_keys++;
+    tenant->record = *record;
+    tenant->seen = true;
+    return REALM_OK;
+}
+
+static realm_status put_key(struct tenant_registry *registry,
+                            const struct key_record *record,
+                            struct tenant *tenant,
+                            struct realm_error *error)
+{
+    struct tenant_key *const key = alloc_zeroed(ALLOC_SERVER, 1, sizeof *key);
+    if (key == NULL) {
+        return realm_error_out_of_memory(error, sizeof *key, "key");
+    }
+    key->record = *record;
+    key->tenant = tenant;
+    alloc_free(map_remove(registry->keys, record->hash, sizeof record->hash));
+    if (!map_put(registry->keys, record->hash, sizeof record->hash, key)) {
+        alloc_free(key);
+        return realm_error_out_of_memory(error, sizeof *key, "key");
     }
     return REALM_OK;
 }
+
+static realm_status
+take_key(void *context, const struct key_record *record, struct realm_error *error)
+{
+    struct tenant_registry *const registry = context;
+    struct tenant *const tenant = find_tenant(registry, record->tenant);
+    return tenant != NULL ? put_key(registry, record, tenant, error) : REALM_OK;
+}
+
+static void drop_keys(struct tenant_registry *registry)
+{
+    size_t cursor = 0;
+    const void *hash;
+    size_t n_bytes;
+    void *key;
+    while (registry->keys != NULL && map_next(registry->keys, &cursor, &hash, &n_bytes, &key)) {
+        alloc_free(key);
+    }
+    map_destroy(registry->keys);
+    registry->keys = NULL;
+}
+
+/* Accounts of tenants that are gone live on as long as their requests. */
+static void drop_unseen(struct tenant_registry *registry)
+{
+    struct tenant **link = &registry->tenants;
+    while (*link != NULL) {
+        struct tenant *const tenant = *link;
+        if (tenant->seen) {
+            link = &tenant->next;
+            continue;
+        }
+        *link = tenant->next;
+        account_release(tenant->account);
+        alloc_free(tenant);
+    }
+}
+
+static realm_status put_extra_key(struct tenant_registry *registry, struct realm_error *error)
+{
+    if (!registry->has_extra_key || registry->tenants == NULL) {
+        return REALM_OK;
+    }
+    struct key_record record = {.name = "from the environment", .scopes = SCOPE_ALL};
+    memcpy(record.hash, registry->extra_hash, sizeof record.hash);
+    key_id(record.hash, record.id);
+    return put_key(registry, &record, registry->tenants, error);
+}
+
+static realm_status read_store(struct tenant_registry *registry, struct realm_error *error)
+{
+    for (struct tenant *t = registry->tenants; t != NULL; t = t->next) {
+        t->seen = false;
+    }
+    REALM_TRY(store_each_tenant(registry->store, take_tenant, registry, error));
+    drop_keys(registry);
+    REALM_TRY(map_create(ALLOC_SERVER, &registry->keys, error));
+    drop_unseen(registry);
+    REALM_TRY(store_each_key(registry->store, take_key, registry, error));
+    return put_extra_key(registry, error);
+}
+
+/* Reads the store again when something in it has changed. */
+static realm_status refresh(struct tenant_registry *registry, struct realm_error *error)
+{
+    uint64_t revision;
+    REALM_TRY(store_revision(registry->store, &revision, error));
+    if (registry->keys != NULL && revision == registry->revision) {
+        return REALM_OK;
+    }
+    REALM_TRY(read_store(registry, error));
+    registry->revision = revision;
+    return REALM_OK;
+}
+
+/* --- the first start ----------------------------------------------------------------------------
+ */
 
 static realm_status write_private(const char *path, const char *text, struct realm_error *error)
 {
@@ -77,62 +194,46 @@ static realm_status write_private(const char *path, const char *text, struct rea
     return file_writer_commit(writer, error);
 }
 
+/* The key is on disk for its owner before it counts: a crash between the two leaves no key that
+ * nobody knows. */
 static realm_status make_first_key(struct tenant_registry *registry,
-                                   const char *keys_path,
-                                   const char *first_path,
+                                   const char *data_dir,
+                                   int64_t tenant,
                                    char first_key[KEY_TEXT_LENGTH + 1],
                                    struct realm_error *error)
 {
+    char path[MAX_PATH_BYTES];
+    char line[KEY_TEXT_LENGTH + 2];
+    struct key_record record = {
+        .tenant = tenant, .name = "first", .scopes = SCOPE_ALL, .created_s = clock_wall_s()};
     REALM_TRY(key_generate(first_key, error));
-    key_hash(first_key, KEY_TEXT_LENGTH, registry->hashes[0]);
-    registry->n_keys = 1;
-    struct strbuf text;
-    strbuf_init(&text, ALLOC_SERVER, 1024);
-    strbuf_append_text(&text, "{\"version\":1,\"keys\":[{\"sha256\":\"");
-    for (size_t i = 0; i < KEY_HASH_BYTES; i++) {
-        strbuf_append_format(&text, "%02x", registry->hashes[0][i]);
-    }
-    strbuf_append_text(&text, "\"}]}\n");
-    realm_status status =
-        text.failed ? realm_error_out_of_memory(error, 1024, "key file") : REALM_OK;
-    /* The key is shown before it counts: a crash between the two leaves no key that nobody knows.
-     */
+    key_hash(first_key, KEY_TEXT_LENGTH, record.hash);
+    key_id(record.hash, record.id);
+    (void)snprintf(path, sizeof path, "%s/first_key.txt", data_dir);
+    (void)snprintf(line, sizeof line, "%s\n", first_key);
+    realm_status status = write_private(path, line, error);
+    OPENSSL_cleanse(line, sizeof line);
     if (status == REALM_OK) {
-        char line[KEY_TEXT_LENGTH + 2];
-        (void)snprintf(line, sizeof line, "%s\n", first_key);
-        status = write_private(first_path, line, error);
-        OPENSSL_cleanse(line, sizeof line);
+        status = store_add_key(registry->store, &record, error);
     }
-    if (status == REALM_OK) {
-        status = write_private(keys_path, text.text, error);
-    }
-    strbuf_deinit(&text);
     return status;
 }
 
-static realm_status load(struct tenant_registry *registry,
-                         const char *data_dir,
-                         char first_key[KEY_TEXT_LENGTH + 1],
-                         struct realm_error *error)
+static realm_status first_start(struct tenant_registry *registry,
+                                const char *data_dir,
+                                char first_key[KEY_TEXT_LENGTH + 1],
+                                struct realm_error *error)
 {
-    char keys_path[MAX_PATH_BYTES];
-    char first_path[MAX_PATH_BYTES];
-    const int n = snprintf(first_path, sizeof first_path, "%s/first_key.txt", data_dir);
-    (void)snprintf(keys_path, sizeof keys_path, "%s/keys.json", data_dir);
-    if (n < 0 || (size_t)n >= sizeof first_path) {
-        return realm_error_set(
-            error, REALM_INVALID_ARGUMENT, "the path of the data folder is too long");
+    REALM_TRY(read_store(registry, error));
+    if (registry->tenants == NULL) {
+        struct tenant_record record = {.name = DEFAULT_TENANT};
+        REALM_TRY(tenant_make(registry->store, &record, error));
+        REALM_TRY(read_store(registry, error));
     }
-    REALM_TRY(file_make_folder(data_dir, 0700, error));
-    if (!file_exists(keys_path)) {
-        return make_first_key(registry, keys_path, first_path, first_key, error);
-    }
-    char *text;
-    size_t n_bytes;
-    REALM_TRY(file_read(keys_path, MAX_FILE_BYTES, &text, &n_bytes, error));
-    const realm_status status = parse_keys(registry, keys_path, text, error);
-    alloc_free(text);
-    return status;
+    const size_t n_extra = registry->has_extra_key ? 1 : 0;
+    return map_length(registry->keys) > n_extra
+               ? REALM_OK
+               : make_first_key(registry, data_dir, registry->tenants->record.id, first_key, error);
 }
 
 realm_status tenant_registry_open(const char *data_dir,
@@ -145,15 +246,18 @@ realm_status tenant_registry_open(const char *data_dir,
     first_key[0] = '\0';
     struct tenant_registry *registry = alloc_zeroed(ALLOC_SERVER, 1, sizeof *registry);
     if (registry == NULL) {
-        return realm_error_out_of_memory(error, sizeof *registry, "keys");
+        return realm_error_out_of_memory(error, sizeof *registry, "tenants");
     }
-    realm_status status = load(registry, data_dir, first_key, error);
-    if (status == REALM_OK && extra_key != NULL && registry->n_keys < MAX_KEYS) {
-        if (extra_key[0] == '\0') {
-            status = realm_error_set(error, REALM_INVALID_ARGUMENT, "the API key given is empty");
-        } else {
-            key_hash(extra_key, strlen(extra_key), registry->hashes[registry->n_keys++]);
-        }
+    if (extra_key != NULL) {
+        registry->has_extra_key = true;
+        key_hash(extra_key, strlen(extra_key), registry->extra_hash);
+    }
+    realm_status status = tenant_store_open(data_dir, &registry->store, error);
+    if (status == REALM_OK) {
+        status = first_start(registry, data_dir, first_key, error);
+    }
+    if (status == REALM_OK) {
+        status = read_store(registry, error);
     }
     if (status != REALM_OK) {
         tenant_registry_close(registry);
@@ -165,21 +269,95 @@ realm_status tenant_registry_open(const char *data_dir,
 
 void tenant_registry_close(struct tenant_registry *registry)
 {
+    if (registry == NULL) {
+        return;
+    }
+    for (struct tenant *t = registry->tenants; t != NULL; t = t->next) {
+        t->seen = false;
+    }
+    drop_unseen(registry);
+    drop_keys(registry);
+    store_close(registry->store);
     alloc_free(registry);
 }
 
-bool tenant_registry_accepts(const struct tenant_registry *registry,
-                             const char *key,
-                             size_t n_bytes,
-                             char id[KEY_ID_LENGTH + 1])
+/* --- who is it ----------------------------------------------------------------------------------
+ */
+
+/* What is wrong with a key that is ours; NULL: nothing. */
+static const char *refusal(const struct tenant_key *key)
+{
+    if (key->record.disabled) {
+        return "the API key is disabled";
+    }
+    if (key->record.expires_s != 0 && clock_wall_s() >= key->record.expires_s) {
+        return "the API key has expired";
+    }
+    return key->tenant->record.disabled ? "the tenant of the API key is disabled" : NULL;
+}
+
+static realm_status check_key(const struct tenant_key *key,
+                              enum tenant_scope scope,
+                              struct tenant_caller *out,
+                              struct realm_error *error)
+{
+    const char *const why = refusal(key);
+    if (why != NULL) {
+        return realm_error_set(error, REALM_UNAUTHENTICATED, "%s", why);
+    }
+    if ((key->record.scopes & scope) == 0) {
+        char wanted[SCOPES_TEXT_BYTES];
+        char given[SCOPES_TEXT_BYTES];
+        tenant_scopes_write(scope, wanted);
+        tenant_scopes_write(key->record.scopes, given);
+        return realm_error_set(error,
+                               REALM_PERMISSION_DENIED,
+                               "the API key is for %s; this needs one for %s",
+                               given,
+                               wanted);
+    }
+    out->account = key->tenant->account;
+    (void)snprintf(out->tenant, sizeof out->tenant, "%s", key->tenant->record.name);
+    return REALM_OK;
+}
+
+realm_status tenant_registry_authenticate(struct tenant_registry *registry,
+                                          const char *key,
+                                          size_t n_bytes,
+                                          enum tenant_scope scope,
+                                          struct tenant_caller *out,
+                                          struct realm_error *error)
 {
     uint8_t hash[KEY_HASH_BYTES];
-    bool known = false;
+    *out = (struct tenant_caller){.account = NULL};
     key_hash(key, n_bytes, hash);
-    key_id(hash, id);
-    /* All of them, found or not: the time tells nothing. */
-    for (uint32_t i = 0; i < registry->n_keys; i++) {
-        known |= key_hash_equal(hash, registry->hashes[i]);
+    key_id(hash, out->key_id);
+    struct realm_error trouble;
+    if (refresh(registry, &trouble) != REALM_OK) {
+        /* What is known goes on to hold. */
+        log_error("tenants_unreadable", LOG_TEXT("error", trouble.message));
     }
-    return known;
+    const struct tenant_key *const found =
+        registry->keys != NULL ? map_get(registry->keys, hash, sizeof hash) : NULL;
+    if (found == NULL || !key_hash_equal(found->record.hash, hash)) {
+        return realm_error_set(error,
+                               REALM_UNAUTHENTICATED,
+                               "%s",
+                               key_well_formed(key, n_bytes)
+                                   ? "the API key is not known"
+                                   : "the API key is not known; keys of this server have the form "
+                                     "rlm_ and 49 letters and digits, the last 6 of which check "
+                                     "the others");
+    }
+    return check_key(found, scope, out, error);
+}
+
+const struct account *tenant_registry_account_at(const struct tenant_registry *registry,
+                                                 uint32_t index)
+{
+    const struct tenant *tenant = registry->tenants;
+    for (uint32_t i = 0; i < index && tenant != NULL; i++) {
+        tenant = tenant->next;
+    }
+    return tenant != NULL ? tenant->account : NULL;
 }

@@ -1,18 +1,56 @@
-/* Who may use the server: the keys in the data folder.
+/* Who may use the server: tenants and their keys, as they stand in DATA/realm.db.
  *
- * Today there is one tenant; its keys lie hashed in DATA/keys.json, and the first key, made when
- * there is none, is shown once in DATA/first_key.txt (readable by the owner only).  Immutable after
- * tenant_registry_open: any thread may read. */
+ * The registry belongs to the I/O thread; it looks for changes each time somebody shows a key, so
+ * what a command or the admin API changes acts at once.  The first start makes the tenant "default"
+ * and its first key, which is shown once and kept in DATA/first_key.txt, readable by the owner
+ * only.
+ */
 #ifndef REALM_TENANT_TENANT_H
 #define REALM_TENANT_TENANT_H
 
 #include "tenant/key.h"
+#include "tenant/store.h"
 
 struct tenant_registry;
 
-/* data_dir: made if it is not there.  extra_key: accepted as well, stored nowhere; NULL: none.
+/* What a key may be used for; bits. */
+enum tenant_scope {
+    SCOPE_INFERENCE = 1,
+    SCOPE_PROGRAMS = 2,
+    SCOPE_ADMIN = 4,
+    SCOPE_METRICS = 8,
+};
+#define SCOPE_ALL 15u
+
+/* "inference,metrics" or "all" to bits.  INVALID_ARGUMENT names what is not known. */
+REALM_MUST_CHECK realm_status tenant_scopes_parse(const char *text,
+                                                  uint32_t *out,
+                                                  struct realm_error *error);
+#define SCOPES_TEXT_BYTES 48u
+void tenant_scopes_write(uint32_t scopes, char out[SCOPES_TEXT_BYTES]);
+
+/* 1-63 letters, digits, '-', '_' or '.'; begins with a letter or digit. */
+REALM_MUST_CHECK realm_status tenant_name_check(const char *name, struct realm_error *error);
+
+/* The database in a data folder, which is made if it is not there. */
+REALM_MUST_CHECK realm_status tenant_store_open(const char *data_dir,
+                                                struct store **out,
+                                                struct realm_error *error);
+/* Makes a tenant with a secret of its own; record->name and limits are given, the rest is filled.
+ */
+REALM_MUST_CHECK realm_status tenant_make(struct store *store,
+                                          struct tenant_record *record,
+                                          struct realm_error *error);
+/* Makes a key: tenant, name, scopes and expiry are given; text gets the key, which is stored
+ * nowhere. */
+REALM_MUST_CHECK realm_status tenant_make_key(struct store *store,
+                                              struct key_record *record,
+                                              char text[KEY_TEXT_LENGTH + 1],
+                                              struct realm_error *error);
+
+/* extra_key: accepted as well for the tenant "default", stored nowhere; NULL: none.
  * *first_key (terminated, "" when none was made): the key that was made now, for the person who
- * started the server. INVALID_FORMAT: keys.json cannot be read. */
+ * started the server.  Errors are those of store_open. */
 REALM_MUST_CHECK realm_status tenant_registry_open(const char *data_dir,
                                                    const char *extra_key,
                                                    char first_key[KEY_TEXT_LENGTH + 1],
@@ -20,10 +58,23 @@ REALM_MUST_CHECK realm_status tenant_registry_open(const char *data_dir,
                                                    struct realm_error *error);
 void tenant_registry_close(struct tenant_registry *registry);
 
-/* Whether a presented key is known; *id gets what logs may show of it (also of unknown ones). */
-bool tenant_registry_accepts(const struct tenant_registry *registry,
-                             const char *key,
-                             size_t n_bytes,
-                             char id[KEY_ID_LENGTH + 1]);
+/* Who shows a key. */
+struct tenant_caller {
+    struct account *account;        /* the registry's: retain it to keep it */
+    char key_id[KEY_ID_LENGTH + 1]; /* what logs may show, also of an unknown key */
+    char tenant[TENANT_NAME_BYTES]; /* "" if nobody */
+};
+
+/* UNAUTHENTICATED: no such key, or it has expired or is disabled, or its tenant is (the message
+ * says which only to who has a key of ours).  PERMISSION_DENIED: the key lacks the scope. */
+REALM_MUST_CHECK realm_status tenant_registry_authenticate(struct tenant_registry *registry,
+                                                           const char *key,
+                                                           size_t n_bytes,
+                                                           enum tenant_scope scope,
+                                                           struct tenant_caller *out,
+                                                           struct realm_error *error);
+/* Account of the index-th tenant, for metrics; NULL behind the last. */
+const struct account *tenant_registry_account_at(const struct tenant_registry *registry,
+                                                 uint32_t index);
 
 #endif

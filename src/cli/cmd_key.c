@@ -1,0 +1,382 @@
+/* realm key: create, list, disable, enable, revoke, rotate. */
+#include "base/clock.h"
+#include "cli/json_out.h"
+#include "cli/paths.h"
+#include "cli/subcommands.h"
+#include "tenant/tenant.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SECONDS_A_DAY   86400
+#define DEFAULT_GRACE_S 3600u
+
+struct key_options {
+    const char *data;
+    const char *tenant;
+    const char *name;
+    const char *scopes;
+    uint32_t days;
+    uint32_t grace_s;
+    bool json;
+};
+
+static const struct key_options defaults = {
+    .tenant = "default", .name = "", .scopes = "inference", .grace_s = DEFAULT_GRACE_S};
+
+/* Parses and opens; *store is NULL when help was shown. */
+static realm_status begin(const struct arg_command *command,
+                          int argc,
+                          char **argv,
+                          const struct key_options *options,
+                          const char **operand,
+                          struct store **store,
+                          struct realm_error *error)
+{
+    struct arg_operands operands;
+    char folder[PATHS_BYTES];
+    bool help;
+    *store = NULL;
+    REALM_TRY(args_parse(command, argc, argv, &operands, &help, error));
+    if (help) {
+        args_print_help(command);
+        return REALM_OK;
+    }
+    *operand = operands.n > 0 ? operands.items[0] : NULL;
+    if (options->data == NULL) {
+        REALM_TRY(paths_data_folder(folder, error));
+    }
+    return tenant_store_open(options->data != NULL ? options->data : folder, store, error);
+}
+
+static const char *state_of(const struct key_record *record)
+{
+    if (record->disabled) {
+        return "disabled";
+    }
+    return record->expires_s != 0 && record->expires_s <= clock_wall_s() ? "expired" : "";
+}
+
+static void put_json(struct json_out *out,
+                     const struct key_record *record,
+                     const char *tenant,
+                     const char *text)
+{
+    char scopes[SCOPES_TEXT_BYTES];
+    tenant_scopes_write(record->scopes, scopes);
+    json_out_begin_object(out, NULL);
+    json_out_text(out, "id", record->id);
+    json_out_text(out, "tenant", tenant);
+    json_out_text(out, "name", record->name);
+    json_out_text(out, "scopes", scopes);
+    json_out_i64(out, "created", record->created_s);
+    json_out_i64(out, "expires", record->expires_s);
+    json_out_bool(out, "disabled", record->disabled);
+    if (text != NULL) {
+        json_out_text(out, "key", text);
+    }
+    json_out_end_object(out);
+}
+
+/* The key itself, the only time. */
+static realm_status show_new(const struct key_options *options,
+                             const struct key_record *record,
+                             const char *tenant,
+                             const char *text,
+                             struct realm_error *error)
+{
+    if (options->json) {
+        struct json_out out;
+        json_out_init(&out);
+        put_json(&out, record, tenant, text);
+        return json_out_print(&out, error);
+    }
+    printf("%s\n", text);
+    (void)fprintf(stderr, "key %s of tenant %s: shown once, keep it\n", record->id, tenant);
+    return REALM_OK;
+}
+
+#define DATA_OPTION                                                                                \
+    {"data", 0, ARG_TEXT, &options.data, "DIR", "the server's data (~/.local/share/realm)", 0, 0}
+#define JSON_OPTION {"json", 0, ARG_FLAG, &options.json, NULL, "for machines", 0, 0}
+
+static realm_status make(struct store *store,
+                         const struct key_options *options,
+                         struct key_record *record,
+                         char text[KEY_TEXT_LENGTH + 1],
+                         struct realm_error *error)
+{
+    struct tenant_record tenant;
+    REALM_TRY(tenant_scopes_parse(options->scopes, &record->scopes, error));
+    REALM_TRY(store_find_tenant(store, options->tenant, &tenant, error));
+    record->tenant = tenant.id;
+    record->expires_s =
+        options->days > 0 ? clock_wall_s() + (int64_t)options->days * SECONDS_A_DAY : 0;
+    (void)snprintf(record->name, sizeof record->name, "%s", options->name);
+    return tenant_make_key(store, record, text, error);
+}
+
+static realm_status create(int argc, char **argv, struct realm_error *error)
+{
+    struct key_options options = defaults;
+    const struct arg_option table[] = {
+        {"tenant", 0, ARG_TEXT, &options.tenant, "NAME", "whose it is (default)", 0, 0},
+        {"name", 0, ARG_TEXT, &options.name, "TEXT", "what it is for, to find it again", 0, 0},
+        {"scopes",
+         0,
+         ARG_TEXT,
+         &options.scopes,
+         "LIST",
+         "of inference,programs,admin,metrics; or all (inference)",
+         0,
+         0},
+        {"expires", 0, ARG_U32, &options.days, "DAYS", "ends by itself (never)", 1, 36500},
+        DATA_OPTION,
+        JSON_OPTION,
+        {0}};
+    const struct arg_command command = {
+        .usage = "realm key create [options]",
+        .summary = "Makes a key and shows it, once; only its hash is kept.",
+        .examples = "  realm key create --tenant acme --name ci --expires 90\n"
+                    "  realm key create --scopes metrics\n",
+        .options = table,
+    };
+    const char *operand = NULL;
+    struct store *store;
+    struct key_record record = {.tenant = 0};
+    char text[KEY_TEXT_LENGTH + 1];
+    REALM_TRY(begin(&command, argc, argv, &options, &operand, &store, error));
+    if (store == NULL) {
+        return REALM_OK;
+    }
+    const realm_status status = make(store, &options, &record, text, error);
+    store_close(store);
+    return status == REALM_OK ? show_new(&options, &record, options.tenant, text, error) : status;
+}
+
+/* Tenants by id, gathered before the keys are walked. */
+struct listing {
+    struct tenant_record tenants[1024];
+    uint32_t n_tenants;
+    const char *only; /* tenant; NULL: all */
+    struct json_out *json;
+};
+
+static realm_status
+gather(void *context, const struct tenant_record *record, struct realm_error *error)
+{
+    struct listing *const listing = context;
+    (void)error;
+    if (listing->n_tenants < sizeof listing->tenants / sizeof listing->tenants[0]) {
+        listing->tenants[listing->n_tenants++] = *record;
+    }
+    return REALM_OK;
+}
+
+static realm_status
+list_one(void *context, const struct key_record *record, struct realm_error *error)
+{
+    struct listing *const listing = context;
+    const char *tenant = "?";
+    char scopes[SCOPES_TEXT_BYTES];
+    (void)error;
+    for (uint32_t i = 0; i < listing->n_tenants; i++) {
+        if (listing->tenants[i].id == record->tenant) {
+            tenant = listing->tenants[i].name;
+        }
+    }
+    if (listing->only != NULL && strcmp(listing->only, tenant) != 0) {
+        return REALM_OK;
+    }
+    tenant_scopes_write(record->scopes, scopes);
+    if (listing->json != NULL) {
+        put_json(listing->json, record, tenant, NULL);
+    } else {
+        printf("%-8s  %-20s %-20s %-34s %s\n",
+               record->id,
+               tenant,
+               record->name,
+               scopes,
+               state_of(record));
+    }
+    return REALM_OK;
+}
+
+static realm_status list(int argc, char **argv, struct realm_error *error)
+{
+    struct key_options options = {.tenant = NULL};
+    const struct arg_option table[] = {
+        {"tenant", 0, ARG_TEXT, &options.tenant, "NAME", "only this tenant's", 0, 0},
+        DATA_OPTION,
+        JSON_OPTION,
+        {0}};
+    const struct arg_command command = {.usage = "realm key list [options]",
+                                        .summary = "The keys, by their ids.",
+                                        .options = table};
+    static struct listing listing;
+    const char *operand = NULL;
+    struct store *store;
+    struct json_out json;
+    REALM_TRY(begin(&command, argc, argv, &options, &operand, &store, error));
+    if (store == NULL) {
+        return REALM_OK;
+    }
+    json_out_init(&json);
+    json_out_begin_array(&json, NULL);
+    listing = (struct listing){.only = options.tenant, .json = options.json ? &json : NULL};
+    if (!options.json) {
+        printf("%-8s  %-20s %-20s %-34s\n", "KEY", "TENANT", "NAME", "SCOPES");
+    }
+    realm_status status = store_each_tenant(store, gather, &listing, error);
+    if (status == REALM_OK) {
+        status = store_each_key(store, list_one, &listing, error);
+    }
+    json_out_end_array(&json);
+    store_close(store);
+    if (status == REALM_OK && options.json) {
+        return json_out_print(&json, error);
+    }
+    json_out_deinit(&json);
+    return status;
+}
+
+/* Commands on one key. */
+static realm_status on_key(const char *usage,
+                           const char *summary,
+                           int argc,
+                           char **argv,
+                           realm_status (*act)(struct store *store,
+                                               struct key_record *record,
+                                               struct realm_error *error),
+                           struct realm_error *error)
+{
+    struct key_options options = defaults;
+    const struct arg_option table[] = {DATA_OPTION, {0}};
+    const struct arg_command command = {
+        .usage = usage, .summary = summary, .options = table, .min_operands = 1, .max_operands = 1};
+    const char *id = NULL;
+    struct store *store;
+    struct key_record record;
+    REALM_TRY(begin(&command, argc, argv, &options, &id, &store, error));
+    if (store == NULL) {
+        return REALM_OK;
+    }
+    realm_status status = store_find_key(store, id, &record, error);
+    if (status == REALM_OK) {
+        status = act(store, &record, error);
+    }
+    store_close(store);
+    return status;
+}
+
+static realm_status
+act_disable(struct store *store, struct key_record *record, struct realm_error *error)
+{
+    record->disabled = true;
+    return store_set_key(store, record, error);
+}
+
+static realm_status
+act_enable(struct store *store, struct key_record *record, struct realm_error *error)
+{
+    record->disabled = false;
+    return store_set_key(store, record, error);
+}
+
+static realm_status
+act_revoke(struct store *store, struct key_record *record, struct realm_error *error)
+{
+    return store_remove_key(store, record->id, error);
+}
+
+static realm_status disable(int argc, char **argv, struct realm_error *error)
+{
+    return on_key("realm key disable ID",
+                  "Refuses a key until it is enabled.",
+                  argc,
+                  argv,
+                  act_disable,
+                  error);
+}
+
+static realm_status enable(int argc, char **argv, struct realm_error *error)
+{
+    return on_key(
+        "realm key enable ID", "Takes a disabled key again.", argc, argv, act_enable, error);
+}
+
+static realm_status revoke(int argc, char **argv, struct realm_error *error)
+{
+    return on_key("realm key revoke ID", "Removes a key for good.", argc, argv, act_revoke, error);
+}
+
+/* A successor with the same rights; the old key ends after the grace. */
+static realm_status replace(struct store *store,
+                            const struct key_options *options,
+                            const char *id,
+                            struct key_record *fresh,
+                            char text[KEY_TEXT_LENGTH + 1],
+                            struct realm_error *error)
+{
+    struct key_record old;
+    REALM_TRY(store_find_key(store, id, &old, error));
+    *fresh = old;
+    REALM_TRY(tenant_make_key(store, fresh, text, error));
+    const int64_t end_s = clock_wall_s() + options->grace_s;
+    if (old.expires_s == 0 || old.expires_s > end_s) {
+        old.expires_s = end_s;
+    }
+    return store_set_key(store, &old, error);
+}
+
+static realm_status rotate(int argc, char **argv, struct realm_error *error)
+{
+    struct key_options options = defaults;
+    const struct arg_option table[] = {
+        {"grace", 0, ARG_U32, &options.grace_s, "S", "seconds both keys hold (3600)", 0, 1 << 30},
+        DATA_OPTION,
+        JSON_OPTION,
+        {0}};
+    const struct arg_command command = {
+        .usage = "realm key rotate ID [options]",
+        .summary = "Makes a successor with the same rights; the old key ends after the grace.",
+        .examples = "  realm key rotate 1f0c88aa --grace 86400\n",
+        .options = table,
+        .min_operands = 1,
+        .max_operands = 1,
+    };
+    const char *id = NULL;
+    struct store *store;
+    struct key_record fresh;
+    char text[KEY_TEXT_LENGTH + 1];
+    REALM_TRY(begin(&command, argc, argv, &options, &id, &store, error));
+    if (store == NULL) {
+        return REALM_OK;
+    }
+    const realm_status status = replace(store, &options, id, &fresh, text, error);
+    store_close(store);
+    return status == REALM_OK ? show_new(&options, &fresh, "the same", text, error) : status;
+}
+
+static const struct command_row rows[] = {
+    {"create", create, "make a key; it is shown once"},
+    {"list", list, "the keys, by their ids"},
+    {"disable", disable, "refuse a key until it is enabled"},
+    {"enable", enable, "take it again"},
+    {"revoke", revoke, "remove a key for good"},
+    {"rotate", rotate, "a successor; the old key ends after a while"},
+    {0},
+};
+
+realm_status cmd_key(int argc, char **argv, struct realm_error *error)
+{
+    const struct subcommands commands = {
+        .name = "key",
+        .summary = "API keys: made and shown once, kept as hashes.",
+        .rows = rows,
+        .examples = "  realm key create --tenant acme --name laptop\n"
+                    "  realm key list\n"
+                    "  realm key rotate 1f0c88aa --grace 86400\n",
+    };
+    return subcommands_run(&commands, argc, argv, error);
+}

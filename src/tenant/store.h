@@ -1,0 +1,108 @@
+/* Tenants and keys on disk.  Behind this header stands SQLite today (store_sqlite.c); another
+ * database can stand there when several servers share one state.
+ *
+ * A change is on disk when the call that made it returns.  Several processes may have the same
+ * store open, such as a server and a command.  Any thread: one at a time is let in. */
+#ifndef REALM_TENANT_STORE_H
+#define REALM_TENANT_STORE_H
+
+#include "base/status.h"
+#include "engine/account.h"
+#include "tenant/key.h"
+
+#define TENANT_NAME_BYTES 64u
+#define KEY_NAME_BYTES    64u
+
+/* Zero means no limit; weight 0 means 1. */
+struct tenant_limits {
+    uint32_t weight;
+    int32_t priority;
+    uint32_t max_running;
+    uint32_t max_waiting;
+    uint32_t max_pages;
+};
+
+struct tenant_record {
+    int64_t id;
+    char name[TENANT_NAME_BYTES];
+    uint8_t domain[ACCOUNT_DOMAIN_BYTES];
+    int64_t created_s; /* wall time */
+    bool disabled;
+    struct tenant_limits limits;
+};
+
+struct key_record {
+    char id[KEY_ID_LENGTH + 1];
+    int64_t tenant;
+    char name[KEY_NAME_BYTES];
+    uint8_t hash[KEY_HASH_BYTES];
+    uint32_t scopes;
+    int64_t created_s;
+    int64_t expires_s; /* 0: never */
+    bool disabled;
+};
+
+struct store;
+
+/* Makes the file, readable by the owner only, if it is not there; brings an older schema forward.
+ * UNSUPPORTED: a newer Realm wrote it.  INVALID_FORMAT: no such database. */
+REALM_MUST_CHECK realm_status store_open(const char *path,
+                                         struct store **out,
+                                         struct realm_error *error);
+void store_close(struct store *store);
+
+/* A number that is another one after any change, by whatever process. */
+REALM_MUST_CHECK realm_status store_revision(struct store *store,
+                                             uint64_t *out,
+                                             struct realm_error *error);
+
+/* Sets record->id.  ALREADY_EXISTS: the name is taken. */
+REALM_MUST_CHECK realm_status store_add_tenant(struct store *store,
+                                               struct tenant_record *record,
+                                               struct realm_error *error);
+/* Writes the limits and `disabled` of the record's id.  NOT_FOUND. */
+REALM_MUST_CHECK realm_status store_set_tenant(struct store *store,
+                                               const struct tenant_record *record,
+                                               struct realm_error *error);
+/* Its keys go too.  NOT_FOUND. */
+REALM_MUST_CHECK realm_status store_remove_tenant(struct store *store,
+                                                  int64_t id,
+                                                  struct realm_error *error);
+REALM_MUST_CHECK realm_status store_find_tenant(struct store *store,
+                                                const char *name,
+                                                struct tenant_record *out,
+                                                struct realm_error *error);
+/* ALREADY_EXISTS: a key with this id or hash. */
+REALM_MUST_CHECK realm_status store_add_key(struct store *store,
+                                            const struct key_record *record,
+                                            struct realm_error *error);
+/* Writes name, expiry and `disabled` of the record's id.  NOT_FOUND. */
+REALM_MUST_CHECK realm_status store_set_key(struct store *store,
+                                            const struct key_record *record,
+                                            struct realm_error *error);
+REALM_MUST_CHECK realm_status store_remove_key(struct store *store,
+                                               const char *id,
+                                               struct realm_error *error);
+REALM_MUST_CHECK realm_status store_find_key(struct store *store,
+                                             const char *id,
+                                             struct key_record *out,
+                                             struct realm_error *error);
+
+/* In order of their making.  A status other than OK of the callback ends the walk and is returned.
+ * The callback must not call the store. */
+typedef realm_status (*store_tenant_visit)(void *context,
+                                           const struct tenant_record *record,
+                                           struct realm_error *error);
+typedef realm_status (*store_key_visit)(void *context,
+                                        const struct key_record *record,
+                                        struct realm_error *error);
+REALM_MUST_CHECK realm_status store_each_tenant(struct store *store,
+                                                store_tenant_visit visit,
+                                                void *context,
+                                                struct realm_error *error);
+REALM_MUST_CHECK realm_status store_each_key(struct store *store,
+                                             store_key_visit visit,
+                                             void *context,
+                                             struct realm_error *error);
+
+#endif

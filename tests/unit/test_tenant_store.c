@@ -1,0 +1,264 @@
+/* Tenants and keys on disk, and the registry's picture of them. */
+#include "base/clock.h"
+#include "support/cmocka_all.h"
+#include "support/test_support.h"
+#include "tenant/tenant.h"
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static struct temp_folder folder;
+static char path[TEST_PATH_BYTES];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    temp_folder_make(&folder);
+    (void)temp_folder_path(&folder, "realm.db", path);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    temp_folder_remove(&folder);
+    return 0;
+}
+
+static struct store *open_store(void)
+{
+    struct store *store;
+    struct realm_error error;
+    if (store_open(path, &store, &error) != REALM_OK) {
+        fail_msg("%s", error.message);
+    }
+    return store;
+}
+
+static struct tenant_record add_tenant(struct store *store, const char *name)
+{
+    struct tenant_record record = {.limits = {.weight = 3, .priority = -1, .max_pages = 9}};
+    (void)snprintf(record.name, sizeof record.name, "%s", name);
+    assert_int_equal(tenant_make(store, &record, NULL), REALM_OK);
+    return record;
+}
+
+static struct key_record
+add_key(struct store *store, int64_t tenant, uint32_t scopes, char text[KEY_TEXT_LENGTH + 1])
+{
+    struct key_record record = {.tenant = tenant, .name = "k", .scopes = scopes};
+    assert_int_equal(tenant_make_key(store, &record, text, NULL), REALM_OK);
+    return record;
+}
+
+static void what_was_written_is_there_after_opening_again(void **state)
+{
+    (void)state;
+    char text[KEY_TEXT_LENGTH + 1];
+    struct tenant_record tenant;
+    struct key_record key;
+    struct store *store = open_store();
+    const struct tenant_record made = add_tenant(store, "acme");
+    const struct key_record made_key = add_key(store, made.id, SCOPE_METRICS, text);
+    store_close(store);
+    store = open_store();
+    assert_int_equal(store_find_tenant(store, "acme", &tenant, NULL), REALM_OK);
+    assert_memory_equal(&tenant, &made, sizeof made);
+    assert_int_equal(store_find_key(store, made_key.id, &key, NULL), REALM_OK);
+    assert_memory_equal(&key, &made_key, sizeof key);
+    tenant.limits.weight = 5;
+    tenant.disabled = true;
+    assert_int_equal(store_set_tenant(store, &tenant, NULL), REALM_OK);
+    assert_int_equal(store_find_tenant(store, "acme", &tenant, NULL), REALM_OK);
+    assert_true(tenant.disabled && tenant.limits.weight == 5);
+    assert_int_equal(store_remove_tenant(store, tenant.id, NULL), REALM_OK);
+    assert_int_equal(store_find_key(store, made_key.id, &key, NULL), REALM_NOT_FOUND);
+    store_close(store);
+    struct stat status;
+    assert_int_equal(stat(path, &status), 0);
+    assert_int_equal(status.st_mode & 077, 0);
+}
+
+static void names_are_taken_once_and_unknown_ones_are_named(void **state)
+{
+    (void)state;
+    struct realm_error error;
+    struct store *const store = open_store();
+    (void)add_tenant(store, "acme");
+    struct tenant_record record = {.name = "acme"};
+    assert_int_equal(tenant_make(store, &record, &error), REALM_ALREADY_EXISTS);
+    assert_non_null(strstr(error.message, "acme"));
+    assert_int_equal(store_find_tenant(store, "other", &record, &error), REALM_NOT_FOUND);
+    assert_non_null(strstr(error.message, "other"));
+    record = (struct tenant_record){.name = "no spaces"};
+    assert_int_equal(tenant_make(store, &record, &error), REALM_INVALID_ARGUMENT);
+    assert_int_equal(store_remove_tenant(store, 999, &error), REALM_NOT_FOUND);
+    assert_int_equal(store_remove_key(store, "00000000", &error), REALM_NOT_FOUND);
+    store_close(store);
+}
+
+static void the_revision_tells_of_others_changes_and_of_ones_own(void **state)
+{
+    (void)state;
+    uint64_t a = 0;
+    uint64_t b = 0;
+    struct store *const first = open_store();
+    struct store *const second = open_store();
+    assert_int_equal(store_revision(first, &a, NULL), REALM_OK);
+    assert_int_equal(store_revision(first, &b, NULL), REALM_OK);
+    assert_int_equal(a, b);
+    (void)add_tenant(second, "acme");
+    assert_int_equal(store_revision(first, &b, NULL), REALM_OK);
+    assert_int_not_equal(a, b);
+    (void)add_tenant(first, "other");
+    assert_int_equal(store_revision(first, &a, NULL), REALM_OK);
+    assert_int_not_equal(a, b);
+    store_close(first);
+    store_close(second);
+}
+
+static void a_newer_schema_and_no_database_are_refused(void **state)
+{
+    (void)state;
+    struct store *store = open_store();
+    struct realm_error error;
+    store_close(store);
+    sqlite3 *raw;
+    assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(raw, "PRAGMA user_version = 999", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(raw), SQLITE_OK);
+    assert_int_equal(store_open(path, &store, &error), REALM_UNSUPPORTED);
+    assert_null(store);
+    assert_non_null(strstr(error.message, "999"));
+    char other[TEST_PATH_BYTES];
+    (void)temp_folder_path(&folder, "text.db", other);
+    FILE *const file = fopen(other, "w");
+    assert_non_null(file);
+    for (int i = 0; i < 200; i++) {
+        (void)fputs("this is no database at all\n", file);
+    }
+    (void)fclose(file);
+    assert_int_equal(store_open(other, &store, &error), REALM_INVALID_FORMAT);
+}
+
+/* --- the registry */
+
+static realm_status ask(struct tenant_registry *registry,
+                        const char *key,
+                        enum tenant_scope scope,
+                        struct tenant_caller *caller)
+{
+    struct realm_error error;
+    return tenant_registry_authenticate(registry, key, strlen(key), scope, caller, &error);
+}
+
+static void the_first_start_makes_a_tenant_and_a_key_once(void **state)
+{
+    (void)state;
+    char first[KEY_TEXT_LENGTH + 1];
+    char again[KEY_TEXT_LENGTH + 1];
+    struct tenant_registry *registry;
+    struct tenant_caller caller;
+    assert_int_equal(tenant_registry_open(folder.path, NULL, first, &registry, NULL), REALM_OK);
+    assert_true(key_well_formed(first, strlen(first)));
+    assert_int_equal(ask(registry, first, SCOPE_ADMIN, &caller), REALM_OK);
+    assert_string_equal(caller.tenant, "default");
+    tenant_registry_close(registry);
+    assert_int_equal(tenant_registry_open(folder.path, NULL, again, &registry, NULL), REALM_OK);
+    assert_string_equal(again, "");
+    assert_int_equal(ask(registry, first, SCOPE_INFERENCE, &caller), REALM_OK);
+    tenant_registry_close(registry);
+}
+
+static void changes_by_others_act_at_the_next_request(void **state)
+{
+    (void)state;
+    char first[KEY_TEXT_LENGTH + 1];
+    char text[KEY_TEXT_LENGTH + 1];
+    struct tenant_registry *registry;
+    struct tenant_caller caller;
+    assert_int_equal(tenant_registry_open(folder.path, NULL, first, &registry, NULL), REALM_OK);
+    struct store *const other = open_store();
+    struct tenant_record tenant = add_tenant(other, "acme");
+    struct key_record key = add_key(other, tenant.id, SCOPE_INFERENCE, text);
+    assert_int_equal(ask(registry, text, SCOPE_INFERENCE, &caller), REALM_OK);
+    assert_string_equal(caller.tenant, "acme");
+    struct account *const account = caller.account;
+    assert_int_equal(ask(registry, text, SCOPE_ADMIN, &caller), REALM_PERMISSION_DENIED);
+    key.disabled = true;
+    assert_int_equal(store_set_key(other, &key, NULL), REALM_OK);
+    assert_int_equal(ask(registry, text, SCOPE_INFERENCE, &caller), REALM_UNAUTHENTICATED);
+    key.disabled = false;
+    key.expires_s = clock_wall_s() - 1;
+    assert_int_equal(store_set_key(other, &key, NULL), REALM_OK);
+    assert_int_equal(ask(registry, text, SCOPE_INFERENCE, &caller), REALM_UNAUTHENTICATED);
+    key.expires_s = clock_wall_s() + 1000;
+    assert_int_equal(store_set_key(other, &key, NULL), REALM_OK);
+    /* The account is the same one through all of it. */
+    assert_int_equal(ask(registry, text, SCOPE_INFERENCE, &caller), REALM_OK);
+    assert_ptr_equal(caller.account, account);
+    tenant.disabled = true;
+    assert_int_equal(store_set_tenant(other, &tenant, NULL), REALM_OK);
+    assert_int_equal(ask(registry, text, SCOPE_INFERENCE, &caller), REALM_UNAUTHENTICATED);
+    assert_int_equal(store_remove_tenant(other, tenant.id, NULL), REALM_OK);
+    assert_int_equal(ask(registry, text, SCOPE_INFERENCE, &caller), REALM_UNAUTHENTICATED);
+    assert_int_equal(ask(registry, first, SCOPE_INFERENCE, &caller), REALM_OK);
+    store_close(other);
+    tenant_registry_close(registry);
+}
+
+static void a_key_from_outside_is_taken_and_never_stored(void **state)
+{
+    (void)state;
+    char first[KEY_TEXT_LENGTH + 1];
+    struct tenant_registry *registry;
+    struct tenant_caller caller;
+    assert_int_equal(tenant_registry_open(folder.path, "mine", first, &registry, NULL), REALM_OK);
+    assert_int_equal(ask(registry, "mine", SCOPE_ADMIN, &caller), REALM_OK);
+    assert_string_equal(caller.tenant, "default");
+    assert_int_equal(ask(registry, "mine2", SCOPE_ADMIN, &caller), REALM_UNAUTHENTICATED);
+    assert_int_equal(ask(registry, "", SCOPE_ADMIN, &caller), REALM_UNAUTHENTICATED);
+    tenant_registry_close(registry);
+    assert_int_equal(tenant_registry_open(folder.path, NULL, first, &registry, NULL), REALM_OK);
+    assert_int_equal(ask(registry, "mine", SCOPE_ADMIN, &caller), REALM_UNAUTHENTICATED);
+    tenant_registry_close(registry);
+}
+
+static void scopes_are_read_and_written(void **state)
+{
+    (void)state;
+    uint32_t scopes;
+    char text[SCOPES_TEXT_BYTES];
+    struct realm_error error;
+    assert_int_equal(tenant_scopes_parse("metrics,inference", &scopes, NULL), REALM_OK);
+    assert_int_equal(scopes, SCOPE_METRICS | SCOPE_INFERENCE);
+    tenant_scopes_write(scopes, text);
+    assert_string_equal(text, "inference,metrics");
+    tenant_scopes_write(SCOPE_ALL, text);
+    assert_string_equal(text, "inference,programs,admin,metrics");
+    assert_int_equal(tenant_scopes_parse("all", &scopes, NULL), REALM_OK);
+    assert_int_equal(scopes, SCOPE_ALL);
+    static const char *const bad[] = {"", "root", ",", "inference,root", "Metrics"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(tenant_scopes_parse(bad[i], &scopes, &error), REALM_INVALID_ARGUMENT);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(what_was_written_is_there_after_opening_again),
+        TEST(names_are_taken_once_and_unknown_ones_are_named),
+        TEST(the_revision_tells_of_others_changes_and_of_ones_own),
+        TEST(a_newer_schema_and_no_database_are_refused),
+        TEST(the_first_start_makes_a_tenant_and_a_key_once),
+        TEST(changes_by_others_act_at_the_next_request),
+        TEST(a_key_from_outside_is_taken_and_never_stored),
+        TEST(scopes_are_read_and_written),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
