@@ -1,10 +1,14 @@
 /* The tables of request fields, and bodies that become requests over a tiny model. */
 #include "base/alloc.h"
+#include "base/file.h"
 #include "server/fields.h"
 #include "support/cmocka_all.h"
+#include "support/test_support.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#define TINY_PATH REALM_TEST_DATA "/golden/models/llama_tied.gguf"
 
 static struct engine *engine;
 static struct problem problem;
@@ -134,6 +138,51 @@ static void the_field_at_fault_is_named(void **state)
     assert_int_equal(problem_http_status(&problem), 404);
 }
 
+/* The tiny model, whose template begins a message with the variable `extra` instead. */
+static void load_templated(void)
+{
+    static const char old_start[] = "'<|im_start|>' +";
+    static const char new_start[] = "extra          ~";
+    struct temp_folder folder;
+    char path[TEST_PATH_BYTES];
+    char *bytes;
+    size_t n_bytes;
+    struct engine_model *model;
+    struct realm_error error = {.status = REALM_OK};
+    const struct engine_model_options options = {.context_length = 128};
+    assert_int_equal(file_read(TINY_PATH, (size_t)64 << 20, &bytes, &n_bytes, &error), REALM_OK);
+    size_t at = 0;
+    while (at + sizeof old_start < n_bytes && memcmp(bytes + at, old_start, 16) != 0) {
+        at++;
+    }
+    assert_true(at + sizeof old_start < n_bytes);
+    memcpy(bytes + at, new_start, sizeof new_start - 1);
+    temp_folder_make(&folder);
+    test_write_file(temp_folder_path(&folder, "m.gguf", path), bytes, n_bytes);
+    assert_int_equal(engine_load_model(engine, "templated", path, &options, &model, &error),
+                     REALM_OK);
+    temp_folder_remove(&folder);
+    alloc_free(bytes);
+}
+
+static void template_arguments_reach_the_template(void **state)
+{
+    (void)state;
+    load_templated();
+    struct completion *const plain =
+        parse(COMPLETION_CHAT,
+              "{\"model\":\"templated\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}");
+    struct completion *const extra =
+        parse(COMPLETION_CHAT,
+              "{\"model\":\"templated\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],"
+              "\"chat_template_kwargs\":{\"extra\":\"aaa\"}}");
+    assert_non_null(plain);
+    assert_non_null(extra);
+    assert_true(extra->prompts[0].tokens.length > plain->prompts[0].tokens.length);
+    completion_destroy(plain);
+    completion_destroy(extra);
+}
+
 /* Both kinds, with every allocation failing once: refused with OUT_OF_MEMORY, and nothing is lost.
  */
 static void no_memory_leaks_at_any_failed_allocation(void **state)
@@ -174,6 +223,7 @@ int main(void)
         cmocka_unit_test(defaults_are_the_api_s),
         cmocka_unit_test(values_reach_the_request),
         cmocka_unit_test(the_field_at_fault_is_named),
+        cmocka_unit_test(template_arguments_reach_the_template),
         cmocka_unit_test(no_memory_leaks_at_any_failed_allocation),
     };
     struct realm_error error;
@@ -182,12 +232,7 @@ int main(void)
     const struct engine_model_options model_options = {.context_length = 128};
     json_use_our_allocator();
     if (engine_create(&options, &engine, &error) != REALM_OK ||
-        engine_load_model(engine,
-                          "tiny",
-                          REALM_TEST_DATA "/golden/models/llama_tied.gguf",
-                          &model_options,
-                          &model,
-                          &error) != REALM_OK) {
+        engine_load_model(engine, "tiny", TINY_PATH, &model_options, &model, &error) != REALM_OK) {
         (void)fprintf(stderr, "%s\n", error.message);
         return 1;
     }
