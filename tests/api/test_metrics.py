@@ -79,6 +79,20 @@ def test_every_number_of_the_engine_carries_its_model(server):
             assert 'model="smollm2"' in line, line
 
 
+def test_a_tenants_numbers_are_what_it_was_served(server, client):
+    names = ["prompt_tokens_total", "generation_tokens_total", "prompt_tokens_cached_total"]
+
+    def read():
+        text = server.get("/metrics")[1].decode()
+        return [samples(text, f"realm_tenant_{name}")['tenant="default"'] for name in names]
+
+    before = read()
+    usage = client.completions.create(model="smollm2", prompt="Who pays for this?", max_tokens=5,
+                                      extra_body={"ignore_eos": True}).usage
+    grown = [b - a for a, b in zip(before, read())]
+    assert grown == [usage.prompt_tokens, 5, usage.prompt_tokens_details.cached_tokens]
+
+
 def test_a_prompt_seen_before_is_found(server, client):
     words = "The quick brown fox jumps over the lazy dog. " * 20
     first = client.completions.create(model="smollm2", prompt=words, max_tokens=1, temperature=0)
