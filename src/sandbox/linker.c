@@ -1,6 +1,7 @@
 #include "sandbox/linker.h"
 
 #include "sandbox/call.h"
+#include "sandbox/wasi.h"
 
 /* A call as the trampolines see it; one set for each width of memory. */
 struct entry {
@@ -10,6 +11,9 @@ struct entry {
 };
 
 enum result_kind { RESULT_I32, RESULT_I64 };
+
+#define WASI_MODULE "wasi_snapshot_preview1"
+#define WASI_FUEL   200
 
 #define ROW(n, r, p, f, w, is_wide)                                                                \
     {                                                                                              \
@@ -39,6 +43,23 @@ static const struct entry wide_entries[] = {
 #undef ABI_WAIT
 
 #define N_ENTRIES (sizeof(narrow_entries) / sizeof(narrow_entries[0]))
+
+#define WASI_ROW(n, p, f, w)                                                                       \
+    {                                                                                              \
+        .row = {.name = #n, .parameters = (p), .waits = (w), .fuel = WASI_FUEL},                   \
+        .function = (f),                                                                           \
+    },
+#define WASI_CALL(name, parameters) WASI_ROW(name, parameters, wasi_##name, false)
+#define WASI_WAIT(name, parameters) WASI_ROW(name, parameters, wasi_##name, true)
+#define WASI_NONE(name, parameters) WASI_ROW(name, parameters, wasi_none, false)
+static const struct entry wasi_entries[] = {
+#include "sandbox/wasi.def"
+};
+#undef WASI_CALL
+#undef WASI_WAIT
+#undef WASI_NONE
+
+#define N_WASI_ENTRIES (sizeof(wasi_entries) / sizeof(wasi_entries[0]))
 
 /* What a suspended guest waits for; lives in the instance's turn. */
 struct call_wait {
@@ -204,6 +225,12 @@ size_t linker_wait_bytes(void)
 /* --- definitions -------------------------------------------------------------------------------
  */
 
+/* proc_exit is the one call without a result. */
+static bool never_returns(const struct entry *entry)
+{
+    return entry->function == wasi_proc_exit;
+}
+
 static wasm_functype_t *make_type(const struct entry *entry)
 {
     wasm_valtype_t *types[CALL_MAX_PARAMETERS];
@@ -217,47 +244,53 @@ static wasm_functype_t *make_type(const struct entry *entry)
     wasm_valtype_vec_t parameters;
     wasm_valtype_vec_t results;
     wasm_valtype_vec_new(&parameters, n, types);
-    wasm_valtype_vec_new(&results, 1, &result);
+    if (never_returns(entry)) {
+        wasm_valtype_delete(result);
+        wasm_valtype_vec_new_empty(&results);
+    } else {
+        wasm_valtype_vec_new(&results, 1, &result);
+    }
     return wasm_functype_new(&parameters, &results);
 }
 
-static wasmtime_error_t *define(wasmtime_linker_t *linker, const struct entry *entry)
+static wasmtime_error_t *
+define(wasmtime_linker_t *linker, const char *module, const struct entry *entry)
 {
     wasm_functype_t *type = make_type(entry);
     const char *name = entry->row.name;
+    const size_t n_module = strlen(module);
+    const size_t n_name = strlen(name);
     void *context = (void *)(uintptr_t)entry; /* only ever read */
-    wasmtime_error_t *error = entry->row.waits
-                                  ? wasmtime_linker_define_async_func(linker,
-                                                                      LINKER_MODULE,
-                                                                      sizeof(LINKER_MODULE) - 1,
-                                                                      name,
-                                                                      strlen(name),
-                                                                      type,
-                                                                      call_later,
-                                                                      context,
-                                                                      NULL)
-                                  : wasmtime_linker_define_func_unchecked(linker,
-                                                                          LINKER_MODULE,
-                                                                          sizeof(LINKER_MODULE) - 1,
-                                                                          name,
-                                                                          strlen(name),
-                                                                          type,
-                                                                          call_now,
-                                                                          context,
-                                                                          NULL);
+    wasmtime_error_t *error =
+        entry->row.waits
+            ? wasmtime_linker_define_async_func(
+                  linker, module, n_module, name, n_name, type, call_later, context, NULL)
+            : wasmtime_linker_define_func_unchecked(
+                  linker, module, n_module, name, n_name, type, call_now, context, NULL);
     wasm_functype_delete(type);
     return error;
 }
 
-realm_status linker_define(wasmtime_linker_t *linker, bool wide, struct realm_error *error)
+static realm_status define_all(wasmtime_linker_t *linker,
+                               const char *module,
+                               const struct entry *entries,
+                               size_t n_entries,
+                               struct realm_error *error)
 {
-    for (size_t i = 0; i < N_ENTRIES; i++) {
-        wasmtime_error_t *wasm_error = define(linker, wide ? &wide_entries[i] : &narrow_entries[i]);
+    for (size_t i = 0; i < n_entries; i++) {
+        wasmtime_error_t *wasm_error = define(linker, module, &entries[i]);
         if (wasm_error != NULL) {
             return runtime_error(error, REALM_INTERNAL, wasm_error);
         }
     }
     return REALM_OK;
+}
+
+realm_status linker_define(wasmtime_linker_t *linker, bool wide, struct realm_error *error)
+{
+    REALM_TRY(
+        define_all(linker, LINKER_MODULE, wide ? wide_entries : narrow_entries, N_ENTRIES, error));
+    return define_all(linker, WASI_MODULE, wasi_entries, N_WASI_ENTRIES, error);
 }
 
 const struct abi_row *linker_row(uint32_t index)

@@ -12,6 +12,7 @@
 #include "support/cmocka_all.h"
 #include "support/test_support.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <wasmtime.h>
@@ -49,6 +50,19 @@ static HARNESS_UNUSED bool harness_is_compiler(int argc, char **argv)
     return argc == 2 && strcmp(argv[1], "compile-program") == 0;
 }
 
+/* cmocka takes the signals of faults for itself before each test; Wasmtime, which needs them, has
+ * put its handlers in once for all. */
+static void keep_wasmtime_signals(void)
+{
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+    static struct sigaction handlers[4];
+    static bool known;
+    for (int i = 0; i < 4; i++) {
+        (void)sigaction(numbers[i], known ? &handlers[i] : NULL, known ? NULL : &handlers[i]);
+    }
+    known = true;
+}
+
 static HARNESS_UNUSED void
 world_open_sized(const char *folder, uint32_t max_instances, const struct sandbox_limits *limits)
 {
@@ -71,6 +85,7 @@ world_open_sized(const char *folder, uint32_t max_instances, const struct sandbo
         sandbox_tenant_acquire(world.sandbox, "acme", limits, &world.tenant, &error) != REALM_OK) {
         fail_msg("%s", error.message);
     }
+    keep_wasmtime_signals();
 }
 
 static HARNESS_UNUSED void world_open(void)

@@ -1,0 +1,31 @@
+;; A command of WASI: writes to standard output, sleeps 5 ms, looks at its empty world, exits.
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "environ_sizes_get" (func $env (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_open"
+    (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "clock_time_get"
+    (func $time (param i32 i64 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "hello from wasi")
+  (data (i32.const 32) "\00\00\00\00\0f\00\00\00")
+  (data (i32.const 128) "\2a\00\00\00\00\00\00\00" "\00\00\00\00\00\00\00\00" "\01\00\00\00"
+    "\00\00\00\00" "\40\4b\4c\00\00\00\00\00")
+  (func $must (param i32) (if (local.get 0) (then (call $exit (i32.const 99)))))
+  (func (export "_start")
+    (call $must (call $write (i32.const 1) (i32.const 32) (i32.const 1) (i32.const 64)))
+    (call $must (i32.ne (i32.load (i32.const 64)) (i32.const 15)))
+    (call $must (call $time (i32.const 1) (i64.const 0) (i32.const 400)))
+    (call $must (call $poll (i32.const 128) (i32.const 256) (i32.const 1) (i32.const 300)))
+    (call $must (i32.ne (i32.load (i32.const 256)) (i32.const 42)))
+    (call $must (call $time (i32.const 1) (i64.const 0) (i32.const 408)))
+    (call $must (i64.lt_u (i64.sub (i64.load (i32.const 408)) (i64.load (i32.const 400)))
+      (i64.const 4000000)))
+    (call $must (call $env (i32.const 300) (i32.const 304)))
+    (call $must (i32.load (i32.const 300)))
+    (call $must (i32.ne (i32.const 8)
+      (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 4) (i32.const 0)
+        (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 320))))
+    (call $exit (i32.const 0))))
