@@ -41,10 +41,21 @@ struct token_texts {
     uint8_t *bytes;    /* of all tokens, one after the other */
 };
 
+/* A text that begins with the mark would pass for the beginning of a special token. It is no UTF-8,
+ * so nothing is lost when it is never allowed: it has no text then. */
+static struct bytes text_of(const struct constraint_tokens *tokens, token_id token, bool *special)
+{
+    struct bytes text = tokens->text(tokens->context, token, special);
+    if (!*special && text.length > 0 && text.data[0] == SPECIAL_MARK) {
+        text.length = 0;
+    }
+    return text;
+}
+
 static size_t text_length(const struct constraint_tokens *tokens, token_id token)
 {
     bool special = false;
-    const struct bytes text = tokens->text(tokens->context, token, &special);
+    const struct bytes text = text_of(tokens, token, &special);
     return text.length + (special ? 1 : 0);
 }
 
@@ -64,7 +75,7 @@ static realm_status gather_texts(const struct constraint_tokens *tokens,
     uint8_t *at = out->bytes;
     for (token_id token = 0; token < tokens->n_tokens; token++) {
         bool special = false;
-        const struct bytes text = tokens->text(tokens->context, token, &special);
+        const struct bytes text = text_of(tokens, token, &special);
         if (special) {
             *at++ = SPECIAL_MARK;
         }

@@ -12,9 +12,10 @@
 #define MAX_TEXT 4096u
 
 static const char *const words[] = {
-    "\"name\"", "true", "abc", ": ", "{\"", "12", "<|end|>", "<|im|>"};
+    "\"name\"", "true", "abc", ": ", "{\"", "12", "<|tool|>", "<|end|>", "<|im|>"};
 
 #define N_WORDS   ((uint32_t)(sizeof words / sizeof words[0]))
+#define TOOL      (N_BYTES + N_WORDS - 3)
 #define END       (N_BYTES + N_WORDS - 2)
 #define OTHER_END (N_BYTES + N_WORDS - 1)
 #define N_TOKENS  (N_BYTES + N_WORDS)
@@ -25,7 +26,7 @@ static struct constraint_vocabulary *vocabulary;
 static struct bytes token_text(const void *context, token_id token, bool *special)
 {
     (void)context;
-    *special = token >= END;
+    *special = token >= TOOL;
     if (token < N_BYTES) {
         return (struct bytes){&all_bytes[token], 1};
     }
@@ -197,6 +198,21 @@ static void words_are_allowed_where_their_bytes_are(void **state)
     constraint = create(CONSTRAINT_REGEX, "[<>|a-z]*!");
     assert_true(allows(constraint, '<'));
     assert_false(allows(constraint, END));
+    constraint_destroy(constraint);
+}
+
+/* The byte by which llguidance marks special tokens is a token of its own, too. */
+static void a_grammar_may_name_a_special_token(void **state)
+{
+    (void)state;
+    struct constraint *const constraint = create(CONSTRAINT_LARK, "start: \"a\" <|tool|> \"b\"");
+    assert_int_equal(walk(constraint, "a"), 1);
+    assert_true(allows(constraint, TOOL));
+    assert_false(allows(constraint, 0xff));
+    assert_false(allows(constraint, '<'));
+    assert_int_equal(constraint_accept(constraint, TOOL, NULL), REALM_OK);
+    assert_int_equal(walk(constraint, "b"), 1);
+    assert_true(constraint_is_complete(constraint));
     constraint_destroy(constraint);
 }
 
@@ -382,6 +398,7 @@ int main(void)
         cmocka_unit_test(random_texts_match_the_regex),
         cmocka_unit_test(a_schema_allows_what_it_describes_and_nothing_else),
         cmocka_unit_test(words_are_allowed_where_their_bytes_are),
+        cmocka_unit_test(a_grammar_may_name_a_special_token),
         cmocka_unit_test(both_ends_are_allowed_where_the_text_may_end),
         cmocka_unit_test(rollback_and_fork_keep_the_state),
         cmocka_unit_test(a_token_that_the_mask_forbids_is_refused),
