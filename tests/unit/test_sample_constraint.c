@@ -279,6 +279,10 @@ static void json_objects_are_open_and_whitespace_is_bounded(void **state)
         n_spaces++;
     }
     assert_in_range(n_spaces, 1, 64);
+    assert_false(allows(constraint, '\n'));
+    constraint_destroy(constraint);
+    constraint = create(CONSTRAINT_JSON_OBJECT, "");
+    assert_int_equal(walk(constraint, "{\n\n"), 2);
     constraint_destroy(constraint);
 }
 
