@@ -7,7 +7,7 @@ fresh server, and a table of generated tokens a second and times to the first to
   distinct   16 clients, prompts of 100 tokens, answers of 48
   shared     16 clients whose prompts share their first 300 tokens, answers of 48
   crowd      64 clients on the memory of 16, otherwise as distinct (Realm only)
-  flood      a tenant with 1 client alone, and beside a tenant with 64 (Realm only)
+  flood      a tenant with 1 client alone, beside a tenant with 64, and in one queue with them (Realm only)
   cancels    requests that their clients leave at random moments; then pages and descriptors are counted (Realm only)
 
   bench/server/load.py --rounds 3
@@ -150,10 +150,15 @@ def run_clients(port, prompts, n_tokens):
     return answers, errors, time.monotonic() - begin
 
 
+def percentile(values, part):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * part))]
+
+
 def summary(answers, errors, wall, n_tokens):
     first = sorted(a[0] for a in answers if a[0] is not None)
     return {"tok/s": len(answers) * n_tokens / wall, "TTFT p50": statistics.median(first) if first else float("nan"),
-            "TTFT p99": first[min(len(first) - 1, int(len(first) * 0.99))] if first else float("nan"),
+            "TTFT p99": percentile(first, 0.99) if first else float("nan"),
             "errors": len(errors)}
 
 
@@ -206,13 +211,13 @@ def tenant_key(options, folder, name):
 
 
 def flood(options, server, n_clients):
-    """Times to the first token of a tenant's only client, alone and while another tenant's 64 clients press; and
-    the tokens a second of all, beside those without the light tenant."""
+    """A tenant's only client: its times to the first token alone, while another tenant's clients press, and as one
+    more client of that tenant, which is first come, first served; and the tokens a second of all meanwhile."""
     keys = {name: tenant_key(options, server.folder, name) for name in ("light", "heavy")}
-    stop, n_heavy = threading.Event(), [0]
+    stop = threading.Event()
 
-    def light(n):
-        return [complete(server.port, prompt_of(50000 + r, 100), 4, key=keys["light"])[0] for r in range(n)]
+    def light(key, n, first_seed):
+        return [complete(server.port, prompt_of(first_seed + r, 100), 4, key=key)[0] for r in range(n)]
 
     def heavy(number):
         r = 0
@@ -220,26 +225,29 @@ def flood(options, server, n_clients):
             complete(server.port, prompt_of(number * 1000 + r, 100), options.tokens, key=keys["heavy"])
             r += 1
 
-    def made():
-        return server.metrics()["realm_generation_tokens_total"]
+    def beside(key, n, first_seed):
+        before, begin = server.metrics(), time.monotonic()
+        times = light(key, n, first_seed)
+        after, wall = server.metrics(), time.monotonic() - begin
+        grown = {name: after[name] - before[name] for name in after}
+        return {"times": times, "tok/s": grown["realm_generation_tokens_total"] / wall,
+                "step": grown["realm_step_seconds_sum"] / max(1, grown["realm_step_seconds_count"])}
 
-    alone = light(20)
+    alone = light(keys["light"], options.light, 500000)
     threads = [threading.Thread(target=heavy, args=(i,)) for i in range(n_clients)]
     for thread in threads:
         thread.start()
-    time.sleep(5)
-    before, begin = made(), time.monotonic()
-    time.sleep(20)
-    without = (made() - before) / (time.monotonic() - begin)
-    before, begin = made(), time.monotonic()
-    beside = light(40)
-    together = (made() - before) / (time.monotonic() - begin)
+    while server.metrics()["realm_generation_tokens_total"] < 4 * n_clients:
+        time.sleep(0.1)
+    fair = beside(keys["light"], 2 * options.light, 600000)
+    queue = beside(keys["heavy"], max(2, options.light // 2), 700000)
     stop.set()
     for thread in threads:
         thread.join()
-    p99 = lambda times: sorted(times)[int(len(times) * 0.99)]  # noqa: E731
-    return {"TTFT alone p99": p99(alone), "beside p50": statistics.median(beside), "beside p99": p99(beside),
-            "tok/s without": without, "tok/s with": together}
+    return {"TTFT alone p99": percentile(alone, 0.99), "beside p50": statistics.median(fair["times"]),
+            "beside p99": percentile(fair["times"], 0.99),
+            "wanted p99": 2 * percentile(alone, 0.99) + fair["step"], "tok/s": fair["tok/s"],
+            "TTFT in one queue p99": percentile(queue["times"], 0.99), "tok/s of one queue": queue["tok/s"]}
 
 
 def measure(options, start, load):
@@ -273,6 +281,8 @@ def parse_arguments():
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--requests", type=int, default=2, help="of each client, one after the other")
     parser.add_argument("--tokens", type=int, default=48)
+    parser.add_argument("--light", type=int, default=20, help="questions of the light tenant alone; twice as many "
+                        "beside the flood")
     parser.add_argument("--cancels", type=int, default=10000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
