@@ -1,4 +1,4 @@
-/* From a model's path to printed tokens:  embed MODEL.gguf "prompt" */
+/* From a model's path to printed tokens:  embed MODEL.gguf "The capital of France is" */
 #include <realm.h>
 
 #include <stdio.h>
@@ -13,8 +13,7 @@ static bool print_text(void *context, const char *text, size_t n_bytes)
 static realm_status
 answer(struct realm *realm, const char *path, const char *prompt, struct realm_error *error)
 {
-    const struct realm_request request = {
-        .model = "model", .prompt = prompt, .chat = true, .max_tokens = 128};
+    const struct realm_request request = {.model = "model", .prompt = prompt, .max_tokens = 32};
     const realm_status status = realm_load_model(realm, "model", path, error);
     return status != REALM_OK ? status
                               : realm_generate(realm, &request, print_text, NULL, NULL, error);
