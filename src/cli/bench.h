@@ -55,7 +55,8 @@ REALM_MUST_CHECK realm_status bench_print_result(const struct bench *bench,
                                                  const struct bench_test *test,
                                                  const struct bench_result *result,
                                                  struct realm_error *error);
-/* Operation by operation, over one run of the test; to standard error beside --json. */
+/* Operation by operation, over one run of the test, with the part reached of whichever limit binds
+ * it; to standard error beside --json. */
 void bench_print_profile(const struct bench *bench, const struct bench_test *test);
 
 #endif

@@ -72,17 +72,29 @@ static double share(uint64_t part, uint64_t whole)
     return whole > 0 ? 100.0 * (double)part / (double)whole : 0;
 }
 
-static void
-print_row(FILE *to, const char *name, const struct backend_profile *p, uint64_t total_ns)
+/* Seconds that an operation takes at least: reading and multiplying overlap at best. */
+static double bound_seconds(const struct backend_limits *limits, const struct backend_profile *p)
+{
+    const double reading = (double)(p->weight_bytes + p->kv_bytes) / limits->read_bytes_per_s;
+    const double multiplying = 2.0 * (double)p->multiply_adds / limits->int8_ops_per_s;
+    return reading > multiplying ? reading : multiplying;
+}
+
+static void print_row(FILE *to,
+                      const char *name,
+                      const struct backend_profile *p,
+                      uint64_t total_ns,
+                      const struct backend_limits *limits)
 {
     const double seconds = (double)p->ns / 1e9;
     (void)fprintf(
         to, "  %-28s %9.3f ms %5.1f %%", name, (double)p->ns / 1e6, share(p->ns, total_ns));
     if (p->weight_bytes + p->kv_bytes > 0 && seconds > 0) {
         (void)fprintf(to,
-                      "  %6.1f GB/s %7.1f GOPS",
+                      "  %6.1f GB/s %7.1f GOPS %7.1f %%",
                       (double)(p->weight_bytes + p->kv_bytes) / seconds / 1e9,
-                      2.0 * (double)p->multiply_adds / seconds / 1e9);
+                      2.0 * (double)p->multiply_adds / seconds / 1e9,
+                      100.0 * bound_seconds(limits, p) / seconds);
     }
     (void)fputc('\n', to);
 }
@@ -118,6 +130,14 @@ void bench_print_profile(const struct bench *bench, const struct bench_test *tes
         total_ns += profile[i].ns;
     }
     (void)fprintf(to, "  %s of %u, batch %u:\n", test->name, test->n, test->batch);
+    (void)fprintf(to,
+                  "  %-28s %12s %7s  %11s %12s %9s\n",
+                  "OPERATION",
+                  "TIME",
+                  "SHARE",
+                  "READ",
+                  "MULTIPLY",
+                  "ROOFLINE");
     for (uint32_t i = 0; i < n; i++) {
         char name[64];
         struct backend_profile sum = {.ns = 0};
@@ -132,7 +152,7 @@ void bench_print_profile(const struct bench *bench, const struct bench_test *tes
             }
         }
         if (!seen && sum.ns > 0) {
-            print_row(to, name, &sum, total_ns);
+            print_row(to, name, &sum, total_ns, &bench->limits);
         }
     }
 }
