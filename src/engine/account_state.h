@@ -24,12 +24,13 @@ struct account {
     _Atomic uint64_t rejected;
     _Atomic uint32_t pending;
     /* Engine thread: */
-    uint64_t served;       /* virtual counter, see fairness.h */
-    bool joined;           /* the counter has a value */
-    uint32_t n_active;     /* generations in the engine */
-    struct account *next;  /* of the active ones */
-    uint32_t step_running; /* sequences that hold a place; of the model whose step it is */
-    uint32_t step_pages;   /* pages they hold */
+    uint64_t served;          /* virtual counter, see fairness.h */
+    bool joined;              /* the counter has a value */
+    uint32_t n_active;        /* generations in the engine, and active sequences of sessions */
+    struct account *next;     /* of the active ones */
+    uint32_t step_running;    /* sequences that hold a place; of the model whose step it is */
+    uint32_t step_pages;      /* pages they hold */
+    uint32_t step_idle_pages; /* pages of those that hold no place */
 };
 
 /* Counts a request in.  False: the account has as many as it may. */

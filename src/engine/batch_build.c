@@ -18,9 +18,9 @@ void batch_build(struct engine_model *model)
             .adapter = ADAPTER_NONE,
         };
         n_rows += s->step_rows;
-        if (s->step_wants_logits) {
-            s->logits_index = n_logits;
-            model->batch_logits_rows[n_logits++] = n_rows - 1;
+        s->logits_index = n_logits;
+        for (uint32_t row = n_rows - s->step_n_logits; row < n_rows; row++) {
+            model->batch_logits_rows[n_logits++] = row;
         }
     }
     model->batch = (struct batch){

@@ -7,6 +7,7 @@
 #include "engine/engine_model.h"
 #include "engine/generation.h"
 #include "engine/loop.h"
+#include "engine/session.h"
 
 #define DEFAULT_MAX_WAITING   1024u
 #define DEFAULT_ITL_TARGET_MS 100u
@@ -37,7 +38,8 @@ engine_create(const struct engine_options *options, struct engine **out, struct 
     realm_status status = backend_create(&backend_options, &engine->backend, error);
     if (status == REALM_OK) {
         engine->max_waiting = options->max_waiting > 0 ? options->max_waiting : DEFAULT_MAX_WAITING;
-        status = queue_create(engine->max_waiting, NULL, NULL, &engine->arrivals, error);
+        status = queue_create(
+            engine->max_waiting + SESSION_MAX_SESSIONS, NULL, NULL, &engine->arrivals, error);
     }
     engine->has_prefix_cache = !options->no_prefix_cache;
     engine->itl_target_ns =
@@ -275,7 +277,7 @@ realm_status engine_submit(struct engine *engine,
 bool engine_drain(struct engine *engine)
 {
     atomic_store(&engine->draining, true);
-    return atomic_load(&engine->n_pending) == 0;
+    return atomic_load(&engine->n_pending) == 0 && atomic_load(&engine->n_operations) == 0;
 }
 
 void engine_model_stats(const struct engine_model *model, struct engine_stats *out)

@@ -56,7 +56,8 @@ static realm_status take_step_arrays(struct engine_model *model, struct realm_er
     const uint32_t vocabulary = plan_vocabulary(model_plan(model->model));
     model->picked = alloc_zeroed(ALLOC_ENGINE, n, sizeof(struct sequence *));
     model->batch_tokens = alloc_zeroed(ALLOC_ENGINE, model->max_rows, sizeof(token_id));
-    model->batch_logits_rows = alloc_zeroed(ALLOC_ENGINE, n, sizeof(uint32_t));
+    model->batch_logits_rows =
+        alloc_zeroed(ALLOC_ENGINE, (size_t)n + MODEL_DRAFT_ROWS, sizeof(uint32_t));
     model->batch_sequences = alloc_zeroed(ALLOC_ENGINE, n, sizeof(struct batch_sequence));
     model->copies.items = alloc_zeroed(ALLOC_ENGINE, n, sizeof(struct page_copy));
     model->copies.capacity = n;
@@ -116,7 +117,7 @@ static realm_status prepare(struct engine_model *model,
     REALM_TRY(prefix_index_create(model->pool, &model->prefixes, error));
     const struct backend_model_options backend_options = {
         .max_rows = model->max_rows,
-        .max_logits = model->max_sequences,
+        .max_logits = model->max_sequences + MODEL_DRAFT_ROWS,
         .n_pages = n_pages,
         .kv_type = options->kv_type,
         .progress = options->progress,

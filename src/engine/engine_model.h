@@ -17,6 +17,9 @@
 #include "tokenizer/chat_template.h"
 #include "tokenizer/tokenizer.h"
 
+/* Rows that drafts may have in a step, of all sequences. */
+#define MODEL_DRAFT_ROWS 32u
+
 struct engine_model {
     char *name;
     struct model *model;
@@ -45,11 +48,13 @@ struct engine_model {
     bool had_work;
     struct sequence_list waiting;
     struct sequence_list running; /* PREFILL and DECODE, oldest first */
+    struct sequence_list idle;    /* parked: held by sessions or saved, with pages */
     struct sequence **picked;     /* [max_sequences] of this step */
     uint32_t n_picked;
     uint32_t n_preempted;                   /* in this step */
     token_id *batch_tokens;                 /* [max_rows] */
-    uint32_t *batch_logits_rows;            /* [max_sequences] */
+    uint32_t n_draft_rows_left;             /* in this step */
+    uint32_t *batch_logits_rows;            /* [max_sequences + MODEL_DRAFT_ROWS] */
     struct batch_sequence *batch_sequences; /* [max_sequences] */
     struct page_copies copies;              /* [max_sequences] */
     float *fork_logits;                     /* [vocabulary] */

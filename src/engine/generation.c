@@ -113,12 +113,9 @@ static realm_status create_sequences(struct generation *generation,
     return status;
 }
 
-realm_status generation_create(const struct request *request,
-                               uint32_t max_tokens,
-                               const struct prefix_chains *chains,
-                               struct page_pool *pool,
-                               struct generation **out,
-                               struct realm_error *error)
+realm_status generation_create_bare(const struct request *request,
+                                    struct generation **out,
+                                    struct realm_error *error)
 {
     *out = NULL;
     struct generation *generation = alloc_zeroed(ALLOC_REQUEST, 1, sizeof *generation);
@@ -127,7 +124,7 @@ realm_status generation_create(const struct request *request,
     }
     mutex_init(&generation->mutex);
     condition_init(&generation->readable);
-    atomic_init(&generation->owners, 2);
+    atomic_init(&generation->owners, 1);
     atomic_init(&generation->cancelled, false);
     generation->model = request->model;
     generation->account = request->account;
@@ -140,10 +137,27 @@ realm_status generation_create(const struct request *request,
     generation->ignore_end = request->ignore_end;
     generation->logprobs = request->sampling.logprobs;
     generation->n_prompt = request->n_prompt;
-    realm_status status = copy_stop_tokens(generation, request, error);
-    if (status == REALM_OK) {
-        status = create_sequences(generation, request, max_tokens, chains, pool, error);
+    const realm_status status = copy_stop_tokens(generation, request, error);
+    if (status != REALM_OK) {
+        generation_free(generation);
+        return status;
     }
+    *out = generation;
+    return REALM_OK;
+}
+
+realm_status generation_create(const struct request *request,
+                               uint32_t max_tokens,
+                               const struct prefix_chains *chains,
+                               struct page_pool *pool,
+                               struct generation **out,
+                               struct realm_error *error)
+{
+    *out = NULL;
+    struct generation *generation;
+    REALM_TRY(generation_create_bare(request, &generation, error));
+    atomic_init(&generation->owners, 2);
+    realm_status status = create_sequences(generation, request, max_tokens, chains, pool, error);
     if (status == REALM_OK) {
         status = constrain(generation, request->constraint, error);
     }

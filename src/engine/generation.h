@@ -4,11 +4,13 @@
 #ifndef REALM_ENGINE_GENERATION_H
 #define REALM_ENGINE_GENERATION_H
 
+#include "engine/arrival.h"
 #include "engine/event_ring.h"
 #include "engine/request.h"
 #include "engine/sequence.h"
 
 struct generation {
+    struct arrival arrival; /* first */
     struct event_ring ring;
     struct engine_model *model;
     struct account *account; /* one reference */
@@ -50,6 +52,10 @@ REALM_MUST_CHECK realm_status generation_create(const struct request *request,
                                                 struct page_pool *pool,
                                                 struct generation **out,
                                                 struct realm_error *error);
+/* Without sequences and ring, with one owner: what steers a sequence that a session holds. */
+REALM_MUST_CHECK realm_status generation_create_bare(const struct request *request,
+                                                     struct generation **out,
+                                                     struct realm_error *error);
 /* Gives up one owner's part. */
 void generation_drop(struct generation *generation);
 /* Tells the reader that there is something to read.  Engine thread. */

@@ -3,11 +3,23 @@
 #include "base/clock.h"
 #include "engine/engine_model.h"
 #include "engine/generation.h"
+#include "engine/session_state.h"
 #include "engine/step.h"
 
 #define TAKE_AT_ONCE 64u
 /* While every sequence waits for its reader: how soon the rings are looked at again. */
 #define PARKED_POLL_MS 2u
+
+static void take_arrival(struct engine *engine, struct arrival *arrival)
+{
+    if (arrival->kind == ARRIVAL_SESSION) {
+        session_arrive((struct session *)arrival);
+        return;
+    }
+    struct generation *const generation = (struct generation *)arrival;
+    fairness_arrive(&engine->fairness, generation->account);
+    sequence_list_append(&generation->model->waiting, generation->sequences[0]);
+}
 
 static void take_arrivals(struct engine *engine)
 {
@@ -15,9 +27,7 @@ static void take_arrivals(struct engine *engine)
     uint32_t n;
     while ((n = queue_take(engine->arrivals, items, TAKE_AT_ONCE)) > 0) {
         for (uint32_t i = 0; i < n; i++) {
-            struct generation *const generation = items[i];
-            fairness_arrive(&engine->fairness, generation->account);
-            sequence_list_append(&generation->model->waiting, generation->sequences[0]);
+            take_arrival(engine, items[i]);
         }
     }
 }
@@ -120,10 +130,13 @@ static void run(void *context)
     thread_role_assume_engine();
     while (!atomic_load(&engine->stopping)) {
         take_arrivals(engine);
+        sessions_tell(engine);
         bool any_work = false;
         const uint32_t n_models = atomic_load(&engine->n_models);
         const bool ran = turn(engine, n_models, &any_work);
         publish_gauges(engine, n_models);
+        sessions_tell(engine);
+        any_work |= engine->restless_sessions != NULL;
         if (!any_work) {
             queue_wait(engine->arrivals, UINT32_MAX);
         } else if (!ran) {
@@ -131,6 +144,7 @@ static void run(void *context)
         }
     }
     take_arrivals(engine);
+    sessions_end_all(engine);
     for (uint32_t i = 0; i < atomic_load(&engine->n_models); i++) {
         struct engine_model *const model = engine->models[i];
         step_end_all(model);

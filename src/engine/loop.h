@@ -8,6 +8,7 @@
 #include "base/thread.h"
 #include "engine/engine.h"
 #include "engine/fairness.h"
+#include "engine/saved.h"
 
 #define ENGINE_MAX_MODELS 64u
 
@@ -17,17 +18,23 @@ struct engine {
     struct mutex models_mutex;  /* serialises loads; readers go by n_models */
     struct engine_model *models[ENGINE_MAX_MODELS];
     _Atomic uint32_t n_models;
-    struct queue *arrivals; /* of struct generation */
+    struct queue *arrivals; /* of struct arrival */
     uint32_t max_waiting;
     _Atomic bool draining;
     _Atomic bool stopping;
     _Atomic uint32_t n_pending; /* requests submitted and not done */
+    _Atomic uint32_t n_sessions;
+    _Atomic uint32_t n_operations; /* of sessions, not told yet */
     uint64_t itl_target_ns;
     bool has_prefix_cache;
     struct account *default_account;
     uint8_t public_domain[ACCOUNT_DOMAIN_BYTES]; /* of published prefixes */
     _Atomic bool has_published;
-    struct fairness fairness; /* engine thread */
+    /* Engine thread: */
+    struct fairness fairness;
+    struct session *sessions;
+    struct session *restless_sessions; /* see sessions_tell */
+    struct saved_list saved;
     struct thread thread;
 };
 

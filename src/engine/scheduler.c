@@ -1,6 +1,7 @@
 #include "engine/scheduler.h"
 
 #include "engine/generation.h"
+#include "engine/held.h"
 
 void scheduler_preempt(struct engine_model *model, struct sequence *sequence)
 {
@@ -35,7 +36,19 @@ static void begin_list(const struct sequence_list *list)
         s->step_passed = false;
         s->generation->account->step_running = 0;
         s->generation->account->step_pages = 0;
-        count_ring_room(s->generation);
+        s->generation->account->step_idle_pages = 0;
+        if (s->held != NULL) {
+            held_count_ring_room(s->held);
+        } else if (s->state != SEQUENCE_IDLE) {
+            count_ring_room(s->generation);
+        }
+    }
+}
+
+static void count_idle_pages(const struct sequence_list *list)
+{
+    for (struct sequence *s = list->first; s != NULL; s = s->next) {
+        s->generation->account->step_idle_pages += page_table_n_pages(s->pages);
     }
 }
 
@@ -44,8 +57,12 @@ static void begin(struct engine_model *model)
     model->n_picked = 0;
     model->n_preempted = 0;
     model->copies.n = 0;
+    model->n_draft_rows_left = MODEL_DRAFT_ROWS;
     begin_list(&model->running);
     begin_list(&model->waiting);
+    begin_list(&model->idle);
+    count_idle_pages(&model->waiting);
+    count_idle_pages(&model->idle);
     for (struct sequence *s = model->running.first; s != NULL; s = s->next) {
         struct account *const account = s->generation->account;
         account->step_running++;
@@ -65,7 +82,8 @@ static bool cap_allows(uint32_t cap, uint64_t n)
 static bool may_enter(const struct sequence *s)
 {
     const struct account *const account = s->generation->account;
-    const uint32_t n_pages = page_table_needs(s->pages, s->n_tokens);
+    const uint32_t n_pages = page_table_n_pages(s->pages) +
+                             page_table_needs(s->pages, sequence_target(s) - s->n_computed);
     return cap_allows(atomic_load_explicit(&account->max_running, memory_order_relaxed),
                       account->step_running + 1u) &&
            cap_allows(atomic_load_explicit(&account->max_pages, memory_order_relaxed),
@@ -113,6 +131,76 @@ static struct sequence *find_victim(const struct engine_model *model, const stru
     return worst;
 }
 
+/* --- pages that nobody uses now -----------------------------------------------------------------
+ */
+
+void scheduler_park(struct engine_model *model, struct sequence *sequence)
+{
+    if (!sequence->parked && page_table_n_pages(sequence->pages) > 0) {
+        sequence->parked = true;
+        sequence_list_append(&model->idle, sequence);
+    }
+}
+
+void scheduler_unpark(struct engine_model *model, struct sequence *sequence)
+{
+    if (sequence->parked) {
+        sequence->parked = false;
+        sequence_list_remove(&model->idle, sequence);
+    }
+}
+
+bool scheduler_may_go_on(const struct engine_model *model, const struct sequence *sequence)
+{
+    const struct account *const account = sequence->generation->account;
+    uint32_t n_running = 0;
+    for (const struct sequence *s = model->running.first; s != NULL; s = s->next) {
+        n_running += s->generation->account == account;
+    }
+    return page_table_n_pages(sequence->pages) > 0 &&
+           model->running.length < model->max_sequences &&
+           cap_allows(atomic_load_explicit(&account->max_running, memory_order_relaxed),
+                      n_running + 1u);
+}
+
+/* Takes the pages of one sequence that does not run: the one idle for longest, else one that waits
+ * with the pages it had.  only: of this account; NULL: of any.  False: there is none. */
+static bool
+reclaim(struct engine_model *model, const struct account *only, const struct sequence *except)
+{
+    struct sequence *s = model->idle.first;
+    while (s != NULL && only != NULL && s->generation->account != only) {
+        s = s->next;
+    }
+    struct sequence *w = s != NULL ? NULL : model->waiting.first;
+    for (; w != NULL; w = w->next) {
+        if (w != except && page_table_n_pages(w->pages) > 0 &&
+            (only == NULL || w->generation->account == only)) {
+            s = w;
+        }
+    }
+    if (s == NULL) {
+        return false;
+    }
+    scheduler_unpark(model, s);
+    s->generation->account->step_idle_pages -= page_table_n_pages(s->pages);
+    sequence_rewind(s, 0);
+    return true;
+}
+
+/* Does so until n_needed pages are free, and within the account's cap, as far as it goes. */
+static void
+reclaim_for(struct engine_model *model, const struct sequence *sequence, uint64_t n_needed)
+{
+    const struct account *const account = sequence->generation->account;
+    const uint32_t cap = atomic_load_explicit(&account->max_pages, memory_order_relaxed);
+    while (!cap_allows(cap, (uint64_t)account->step_pages + account->step_idle_pages + n_needed) &&
+           reclaim(model, account, sequence)) {
+    }
+    while (n_needed > page_pool_n_free(model->pool) && reclaim(model, NULL, sequence)) {
+    }
+}
+
 /* --- rows and pages -----------------------------------------------------------------------------
  */
 
@@ -121,6 +209,10 @@ static struct sequence *find_victim(const struct engine_model *model, const stru
 static bool take_ring_room(struct sequence *sequence)
 {
     struct generation *const generation = sequence->generation;
+    if (sequence->held != NULL) {
+        sequence->step_passed = !held_take_ring_room(sequence->held);
+        return !sequence->step_passed;
+    }
     /* The step that ends the prompt speaks for all choices at once. */
     const size_t needs = generation->started ? 3 : 3 * (size_t)generation->n_live + 1;
     if (generation->step_room < needs) {
@@ -160,6 +252,7 @@ static bool fit_account(struct engine_model *model, struct sequence *sequence, u
 static bool reserve(struct engine_model *model, struct sequence *sequence, uint32_t n_rows)
 {
     const uint32_t n_before = page_table_n_pages(sequence->pages);
+    reclaim_for(model, sequence, page_table_needs(sequence->pages, n_rows));
     if (!fit_account(model, sequence, page_table_needs(sequence->pages, n_rows))) {
         return false;
     }
@@ -183,16 +276,22 @@ static bool reserve(struct engine_model *model, struct sequence *sequence, uint3
 static uint32_t pick(struct engine_model *model, struct sequence *sequence, uint32_t n_rows)
 {
     sequence->step_rows = n_rows;
-    sequence->step_wants_logits = sequence->n_computed + n_rows == sequence->n_tokens;
+    const uint32_t n_computed = sequence->n_computed + n_rows;
+    const bool speaks = !sequence->quiet && n_computed >= sequence->n_tokens;
+    sequence->step_n_logits = speaks ? n_computed - sequence->n_tokens + 1 : 0;
+    model->n_draft_rows_left -= speaks ? sequence->step_n_logits - 1 : 0;
     model->picked[model->n_picked++] = sequence;
     return n_rows;
 }
 
 /* Rows of the sequence's next chunk.  One that does not reach its end stops at a page's end where
  * it can, so that the page is known to others and the next chunk may begin with one of theirs. */
-static uint32_t rows_left(const struct sequence *sequence, uint32_t n_rows_left)
+static uint32_t
+rows_left(const struct engine_model *model, const struct sequence *sequence, uint32_t n_rows_left)
 {
-    const uint32_t left = sequence->n_tokens - sequence->n_computed;
+    const uint32_t n_draft =
+        sequence->n_draft < model->n_draft_rows_left ? sequence->n_draft : model->n_draft_rows_left;
+    const uint32_t left = sequence_target(sequence) + n_draft - sequence->n_computed;
     if (left <= n_rows_left) {
         return left;
     }
@@ -214,7 +313,7 @@ find_page(const struct engine_model *model, const struct sequence *s, uint32_t i
 /* Pages of the sequence that may be found: the last token is always computed, for its logits. */
 static uint32_t n_findable(const struct sequence *s)
 {
-    return s->digests != NULL ? (s->n_tokens - 1) / PAGE_TOKENS : 0;
+    return s->digests != NULL ? (sequence_target(s) - 1) / PAGE_TOKENS : 0;
 }
 
 /* Before a chunk: takes the pages behind what is computed that are known by now. */
@@ -233,13 +332,6 @@ static void adopt_pages(struct engine_model *model, struct sequence *s)
     }
     s->n_indexed = n;
     s->n_computed = n * PAGE_TOKENS;
-}
-
-static void return_prefix(struct sequence *s)
-{
-    page_table_truncate(s->pages, 0);
-    s->n_indexed = 0;
-    s->n_computed = 0;
 }
 
 /* Prompt tokens that were found are not paid for. */
@@ -278,21 +370,24 @@ static bool next_page_is_coming(const struct engine_model *model, const struct s
  * for a page that is coming, there is no room. */
 static uint32_t enter(struct engine_model *model, struct sequence *s, uint32_t n_rows_left)
 {
+    const uint32_t n_pages_before = page_table_n_pages(s->pages);
+    const uint32_t n_computed_before = s->n_computed;
     adopt_pages(model, s);
     if (next_page_is_coming(model, s)) {
-        return_prefix(s);
+        sequence_rewind(s, n_computed_before);
         s->step_passed = true;
         return 0;
     }
-    const uint32_t needs = page_table_needs(s->pages, s->n_tokens - s->n_computed);
-    const uint32_t n_rows = rows_left(s, n_rows_left);
+    const uint32_t needs = page_table_needs(s->pages, sequence_target(s) - s->n_computed);
+    const uint32_t n_rows = rows_left(model, s, n_rows_left);
+    reclaim_for(model, s, (uint64_t)needs + model->running.length);
     if ((uint64_t)needs + model->running.length > page_pool_n_free(model->pool) &&
         model->running.length > 0) {
-        return_prefix(s);
+        sequence_rewind(s, n_computed_before);
         return 0;
     }
     if (page_table_reserve(s->pages, n_rows, &model->copies, NULL) != REALM_OK) {
-        return_prefix(s);
+        sequence_rewind(s, n_computed_before);
         return 0;
     }
     count_cached(s);
@@ -300,6 +395,7 @@ static uint32_t enter(struct engine_model *model, struct sequence *s, uint32_t n
     s->state = SEQUENCE_PREFILL;
     sequence_list_append(&model->running, s);
     s->generation->account->step_running++;
+    s->generation->account->step_idle_pages -= n_pages_before;
     s->generation->account->step_pages += page_table_n_pages(s->pages);
     return pick(model, s, n_rows);
 }
@@ -312,7 +408,9 @@ static void make_place(struct engine_model *model)
     if (waiting == NULL || waiting->generation->account->step_running > 0) {
         return;
     }
-    const uint32_t needs = page_table_needs(waiting->pages, waiting->n_tokens);
+    const uint32_t needs =
+        page_table_needs(waiting->pages, sequence_target(waiting) - waiting->n_computed);
+    reclaim_for(model, waiting, (uint64_t)needs + model->running.length);
     while (model->running.length >= model->max_sequences ||
            needs + model->running.length > page_pool_n_free(model->pool)) {
         struct sequence *const victim = find_victim(model, NULL);
@@ -338,7 +436,7 @@ static uint32_t pick_decoding(struct engine_model *model, uint32_t n_rows_left)
             continue;
         }
         const uint32_t n_preempted = model->n_preempted;
-        const uint32_t n_rows = rows_left(s, n_rows_left);
+        const uint32_t n_rows = rows_left(model, s, n_rows_left);
         if (reserve(model, s, n_rows)) {
             n_rows_left -= pick(model, s, n_rows);
         } else if (n_preempted == model->n_preempted) {
@@ -359,7 +457,7 @@ static uint32_t go_on(struct engine_model *model, struct sequence *s, uint32_t n
     adopt_pages(model, s);
     account->step_pages += page_table_n_pages(s->pages);
     count_cached(s);
-    const uint32_t n_rows = rows_left(s, n_rows_left);
+    const uint32_t n_rows = rows_left(model, s, n_rows_left);
     if (next_page_is_coming(model, s) || !reserve(model, s, n_rows)) {
         return 0;
     }

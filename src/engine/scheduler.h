@@ -6,7 +6,8 @@
  * one computes it.  Where pages are short, the youngest sequence of the
  * account furthest ahead is preempted: its pages go (full ones stay known while nobody needs the
  * room), its tokens stay, and it is computed again later with the same answer.  An account that
- * waits with nothing running gets a place in this way even when all are taken.
+ * waits with nothing running gets a place in this way even when all are taken.  Before any that
+ * runs, those give their pages up that a session or a name holds and nobody uses now.
  * Engine thread only. */
 #ifndef REALM_ENGINE_SCHEDULER_H
 #define REALM_ENGINE_SCHEDULER_H
@@ -20,5 +21,12 @@ uint32_t scheduler_pick(struct engine_model *model);
 
 /* Gives all pages of a running sequence back and puts it first among the waiting. */
 void scheduler_preempt(struct engine_model *model, struct sequence *sequence);
+
+/* An IDLE sequence's pages may be taken when they are short; it is forgotten where it has none. */
+void scheduler_park(struct engine_model *model, struct sequence *sequence);
+/* They may not any more.  Fine when it is not parked. */
+void scheduler_unpark(struct engine_model *model, struct sequence *sequence);
+/* Whether an IDLE sequence may run with the pages that it has, without waiting. */
+bool scheduler_may_go_on(const struct engine_model *model, const struct sequence *sequence);
 
 #endif

@@ -15,23 +15,49 @@ void sequence_extend_digests(struct sequence *sequence, uint32_t n_pages)
     }
 }
 
-/* Takes memory for all digests there may be, and makes those of the prompt. */
+realm_status sequence_create_empty(uint32_t max_tokens,
+                                   const struct prefix_digest *chain,
+                                   struct page_pool *pool,
+                                   struct sequence **out,
+                                   struct realm_error *error)
+{
+    *out = NULL;
+    struct sequence *sequence = alloc_zeroed(ALLOC_REQUEST, 1, sizeof *sequence);
+    if (sequence == NULL) {
+        return realm_error_out_of_memory(error, sizeof *sequence, "sequence");
+    }
+    const size_t n_pages = max_tokens / PAGE_TOKENS + 1u;
+    realm_status status = REALM_OK;
+    sequence->max_tokens = max_tokens;
+    sequence->tokens = alloc_zeroed(ALLOC_REQUEST, max_tokens, sizeof *sequence->tokens);
+    if (chain != NULL) {
+        sequence->chain = *chain;
+        sequence->digests = alloc_zeroed(ALLOC_REQUEST, n_pages, sizeof *sequence->digests);
+    }
+    if (sequence->tokens == NULL || (chain != NULL && sequence->digests == NULL)) {
+        status = realm_error_out_of_memory(error, max_tokens * sizeof(token_id), "sequence");
+    } else {
+        status = page_table_create(pool, max_tokens, &sequence->pages, error);
+    }
+    if (status != REALM_OK) {
+        sequence_destroy(sequence);
+        return status;
+    }
+    *out = sequence;
+    return REALM_OK;
+}
+
+/* Digests of the prompt's pages, and the other chain over them. */
 static realm_status start_digests(struct sequence *sequence,
-                                  const struct prefix_chains *chains,
+                                  const struct prefix_digest *other,
                                   struct realm_error *error)
 {
-    const size_t n = sequence->max_tokens / PAGE_TOKENS + 1u;
     const uint32_t n_prompt_pages = sequence->n_prompt / PAGE_TOKENS;
-    if (chains->own == NULL) {
+    if (sequence->digests == NULL) {
         return REALM_OK;
     }
-    sequence->digests = alloc_zeroed(ALLOC_REQUEST, n, sizeof *sequence->digests);
-    if (sequence->digests == NULL) {
-        return realm_error_out_of_memory(error, n * sizeof *sequence->digests, "page digests");
-    }
-    sequence->chain = *chains->own;
     sequence_extend_digests(sequence, n_prompt_pages);
-    if (chains->other == NULL || n_prompt_pages == 0) {
+    if (other == NULL || n_prompt_pages == 0) {
         return REALM_OK;
     }
     sequence->other_digests =
@@ -40,7 +66,7 @@ static realm_status start_digests(struct sequence *sequence,
         return realm_error_out_of_memory(
             error, n_prompt_pages * sizeof *sequence->other_digests, "page digests");
     }
-    const struct prefix_digest *before = chains->other;
+    const struct prefix_digest *before = other;
     for (uint32_t i = 0; i < n_prompt_pages; i++) {
         sequence->other_digests[i] =
             prefix_digest_next(before, sequence->tokens + (size_t)i * PAGE_TOKENS);
@@ -59,29 +85,16 @@ realm_status sequence_create(struct generation *generation,
                              struct realm_error *error)
 {
     *out = NULL;
-    struct sequence *sequence = alloc_zeroed(ALLOC_REQUEST, 1, sizeof *sequence);
-    if (sequence == NULL) {
-        return realm_error_out_of_memory(error, sizeof *sequence, "sequence");
-    }
+    struct sequence *sequence;
+    REALM_TRY(sequence_create_empty(max_tokens, chains->own, pool, &sequence, error));
     const struct tokenizer *const tokenizer = engine_model_tokenizer(request->model);
-    realm_status status = REALM_OK;
     sequence->generation = generation;
     sequence->choice = choice;
     sequence->state = choice == 0 ? SEQUENCE_WAITING : SEQUENCE_FORK;
     sequence->n_prompt = request->n_prompt;
-    sequence->max_tokens = max_tokens;
-    sequence->tokens = alloc_zeroed(ALLOC_REQUEST, max_tokens, sizeof *sequence->tokens);
-    if (sequence->tokens == NULL) {
-        status = realm_error_out_of_memory(error, max_tokens * sizeof(token_id), "sequence");
-        goto fail;
-    }
     memcpy(sequence->tokens, request->prompt, request->n_prompt * sizeof *request->prompt);
     sequence->n_tokens = request->n_prompt;
-    status = start_digests(sequence, chains, error);
-    if (status != REALM_OK) {
-        goto fail;
-    }
-    status = page_table_create(pool, max_tokens, &sequence->pages, error);
+    realm_status status = start_digests(sequence, chains->other, error);
     if (status != REALM_OK) {
         goto fail;
     }
@@ -104,6 +117,40 @@ realm_status sequence_create(struct generation *generation,
 fail:
     sequence_destroy(sequence);
     return status;
+}
+
+void sequence_fork(const struct sequence *sequence, struct sequence *fork)
+{
+    memcpy(fork->tokens, sequence->tokens, sequence->n_tokens * sizeof *sequence->tokens);
+    fork->n_tokens = sequence->n_tokens;
+    fork->n_prompt = sequence->n_prompt;
+    fork->n_charged = sequence->n_charged;
+    if (fork->digests != NULL && sequence->digests != NULL) {
+        memcpy(fork->digests, sequence->digests, sequence->n_digests * sizeof *sequence->digests);
+        fork->n_digests = sequence->n_digests;
+        fork->n_indexed = sequence->n_indexed;
+    }
+    page_table_fork(sequence->pages, fork->pages);
+    fork->n_computed = sequence->n_computed;
+}
+
+void sequence_truncate(struct sequence *sequence, uint32_t n_tokens)
+{
+    const uint32_t n_pages = n_tokens / PAGE_TOKENS;
+    sequence->n_tokens = n_tokens;
+    sequence->n_prompt = sequence->n_prompt < n_tokens ? sequence->n_prompt : n_tokens;
+    sequence->n_charged = sequence->n_charged < n_tokens ? sequence->n_charged : n_tokens;
+    sequence->n_digests = sequence->n_digests < n_pages ? sequence->n_digests : n_pages;
+    sequence_rewind(sequence, n_tokens);
+}
+
+void sequence_rewind(struct sequence *sequence, uint32_t n_computed)
+{
+    const uint32_t n = sequence->n_computed < n_computed ? sequence->n_computed : n_computed;
+    const uint32_t n_full = n / PAGE_TOKENS;
+    page_table_truncate(sequence->pages, n);
+    sequence->n_computed = n;
+    sequence->n_indexed = sequence->n_indexed < n_full ? sequence->n_indexed : n_full;
 }
 
 void sequence_destroy(struct sequence *sequence)

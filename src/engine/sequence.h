@@ -10,10 +10,14 @@
  *  FORK: a further choice; becomes DECODE with shared pages when choice 0's prompt is computed
  *  any --> ENDED (stop, length, cancelled, error)
  *
+ * Those that a session holds (held.h) do not end, but are IDLE between its operations; they go on
+ * from there to WAITING, or with their pages to PREFILL or DECODE.
+ *
  * Invariants
  *  (1) the first n_computed tokens have their KV in the pages; n_computed == tokens of the page
- * table between steps. (2) WAITING, FORK and ENDED sequences hold no pages. (3) n_computed <
- * n_tokens for PREFILL and DECODE between steps: there is always a token to run. */
+ * table between steps. (2) FORK and ENDED sequences hold no pages, WAITING ones only where they
+ * were IDLE with pages. (3) n_computed < sequence_target for WAITING, PREFILL and DECODE between
+ * steps: there is always a token to run. */
 #ifndef REALM_ENGINE_SEQUENCE_H
 #define REALM_ENGINE_SEQUENCE_H
 
@@ -26,9 +30,11 @@
 #include "tokenizer/text_stream.h"
 
 struct generation;
+struct held;
 struct request;
 
 enum sequence_state {
+    SEQUENCE_IDLE,
     SEQUENCE_WAITING,
     SEQUENCE_FORK,
     SEQUENCE_PREFILL,
@@ -52,6 +58,7 @@ struct sequence {
     uint32_t n_tokens;
     uint32_t n_prompt;
     uint32_t max_tokens; /* prompt and completion */
+    uint32_t n_draft;    /* tokens behind n_tokens that may turn out to be the next ones */
     uint32_t n_computed;
     uint64_t last_token_ns; /* when its newest token was made; 0: none was */
     uint32_t n_charged;     /* prompt tokens that its account has paid for, or that were found */
@@ -64,12 +71,15 @@ struct sequence {
     struct sampler *sampler;
     struct text_stream *text;
     struct constraint *constraint; /* NULL: none */
+    struct held *held;             /* what it is for a session; NULL: a request's, or saved */
+    bool quiet;                    /* its last token is not run, and nothing drawn */
+    bool parked;                   /* IDLE with pages: in its model's list of these */
     /* Of the current step: */
-    uint32_t step_rows;    /* rows it has in the batch; 0: not in it */
-    uint32_t logits_index; /* of its last row, when step_wants_logits */
-    bool step_wants_logits;
-    bool step_passed;     /* not in this step, for a reason other than rows */
-    bool page_cap_passed; /* it alone needs more pages than its account may hold */
+    uint32_t step_rows;     /* rows it has in the batch; 0: not in it */
+    uint32_t step_n_logits; /* of its last rows: of its last token and the draft behind */
+    uint32_t logits_index;  /* of the first of them */
+    bool step_passed;       /* not in this step, for a reason other than rows */
+    bool page_cap_passed;   /* it alone needs more pages than its account may hold */
 };
 
 /* max_tokens: prompt and completion together. */
@@ -81,6 +91,13 @@ REALM_MUST_CHECK realm_status sequence_create(struct generation *generation,
                                               struct page_pool *pool,
                                               struct sequence **out,
                                               struct realm_error *error);
+/* Without tokens, for at most max_tokens; without generation, sampler and text. chain: what the
+ * digests of its pages begin with; NULL: no prefix cache. */
+REALM_MUST_CHECK realm_status sequence_create_empty(uint32_t max_tokens,
+                                                    const struct prefix_digest *chain,
+                                                    struct page_pool *pool,
+                                                    struct sequence **out,
+                                                    struct realm_error *error);
 /* NULL is fine.  It must hold no pages. */
 void sequence_destroy(struct sequence *sequence);
 
@@ -88,6 +105,19 @@ static inline uint32_t sequence_n_completion(const struct sequence *sequence)
 {
     return sequence->n_tokens - sequence->n_prompt;
 }
+
+/* Tokens that are to be computed before it can say something, or rest. */
+static inline uint32_t sequence_target(const struct sequence *sequence)
+{
+    return sequence->n_tokens - (sequence->quiet ? 1u : 0u);
+}
+
+/* Makes `fork` (empty, as long as n_tokens at least) the same text over the same pages. */
+void sequence_fork(const struct sequence *sequence, struct sequence *fork);
+/* Keeps the first n_tokens tokens, and what of them is computed. */
+void sequence_truncate(struct sequence *sequence, uint32_t n_tokens);
+/* Only the first n_computed tokens count as computed; gives pages behind them back. */
+void sequence_rewind(struct sequence *sequence, uint32_t n_computed);
 
 /* Digests of the first n_pages pages, all full of known tokens. */
 void sequence_extend_digests(struct sequence *sequence, uint32_t n_pages);

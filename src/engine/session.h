@@ -23,6 +23,7 @@
 
 #include "engine/engine.h"
 
+#define SESSION_MAX_SESSIONS   8192u
 #define SESSION_MAX_SEQUENCES  1024u
 #define SESSION_MAX_OPERATIONS 4096u
 #define SESSION_MAX_TOP        256u
@@ -46,16 +47,15 @@ struct session_options {
     uint32_t max_pages;       /* [no limit] that the tokens of all its sequences would fill; pages
                                  that forks share count for each */
     uint32_t max_saved_pages; /* [none may be saved] of all that the account has saved */
-    uint32_t max_top;        /* [20] of session_step and log-probabilities, at most SESSION_MAX_TOP;
-                                the ring is made for it */
-    uint32_t max_stop_bytes; /* [64] longest stop string: the ring is made for it */
+    uint32_t max_top; /* [20] of session_step and log-probabilities, at most SESSION_MAX_TOP;
+                         the ring is made for it */
     /* Called when events are there and none were before; must only wake somebody.  May be NULL. */
     void (*wake)(void *context);
     void *wake_context;
 };
 
 /* INVALID_ARGUMENT: an option over its limit; UNAVAILABLE: the engine drains; RESOURCE_EXHAUSTED:
- * as many sessions and operations as the engine may have are there. */
+ * as many sessions as the engine may have are there. */
 REALM_MUST_CHECK realm_status session_create(struct engine *engine,
                                              const struct session_options *options,
                                              struct session **out,
@@ -87,8 +87,8 @@ REALM_MUST_CHECK realm_status session_sequence_create(struct session *session,
 REALM_MUST_CHECK realm_status session_drop(struct session *session,
                                            session_sequence sequence,
                                            struct realm_error *error);
-/* What was queued for the sequence until now ends soon, with CANCELLED; the sequence stays.  A
- * generation keeps the tokens it has drawn.  NOT_FOUND is its only status. */
+/* What was queued for the sequence until now, its forks too, ends soon with CANCELLED; the
+ * sequence stays.  A generation keeps the tokens it has drawn.  NOT_FOUND is its only status. */
 REALM_MUST_CHECK realm_status session_cancel(struct session *session,
                                              session_sequence sequence,
                                              struct realm_error *error);
@@ -137,7 +137,7 @@ struct session_sampling {
 
 struct session_generation {
     struct session_sampling sampling;
-    const struct bytes *stops; /* stop strings, at most max_stop_bytes each */
+    const struct bytes *stops; /* stop strings */
     uint32_t n_stops;
     const token_id *stop_tokens;
     uint32_t n_stop_tokens;
@@ -147,7 +147,9 @@ struct session_generation {
     bool echo_special;
     const struct bytes *dry_breakers;
     uint32_t n_dry_breakers;
-    struct constraint_rule constraint; /* of what is drawn now; zero: none */
+    /* Of engine_model_constrain, at its beginning; what is drawn now must satisfy it.  NULL: none.
+     */
+    const struct constraint *constraint;
 };
 
 /* Draws and appends until something ends it: EVENT_TOKEN for each token as a request has them (with

@@ -6,6 +6,7 @@
 #include "engine/batch_build.h"
 #include "engine/emit.h"
 #include "engine/fairness.h"
+#include "engine/held.h"
 #include "engine/scheduler.h"
 
 static const struct bytes no_text = {.data = (const uint8_t *)"", .length = 0};
@@ -19,6 +20,10 @@ struct step {
 static void
 fail_sequence(struct step *step, struct sequence *sequence, const struct realm_error *error)
 {
+    if (sequence->held != NULL) {
+        held_fail(sequence->held, error);
+        return;
+    }
     emit_finished(step->model,
                   &step->touched,
                   sequence,
@@ -34,6 +39,10 @@ static void finish_sequence(struct step *step,
                             token_id stop_token,
                             struct bytes text)
 {
+    if (sequence->held != NULL) {
+        held_finish(sequence->held, finish, stop_token, text);
+        return;
+    }
     emit_finished(step->model, &step->touched, sequence, finish, stop_token, text, NULL);
 }
 
@@ -82,7 +91,11 @@ accept_token(struct step *step, struct sequence *sequence, const struct sampler_
     }
     struct bytes text;
     const bool stopped = text_stream_push(sequence->text, choice->token, &text);
-    emit_token(&step->touched, sequence, choice, text);
+    if (sequence->held != NULL) {
+        held_say_token(sequence->held, choice, text);
+    } else {
+        emit_token(&step->touched, sequence, choice, text);
+    }
     if (stopped) {
         finish_sequence(step, sequence, REALM_FINISH_STOP, TOKEN_NONE, no_text);
     } else if (sequence->constraint != NULL && constraint_is_complete(sequence->constraint)) {
@@ -151,13 +164,17 @@ static void index_pages(const struct engine_model *model, struct sequence *seque
 }
 
 /* Prompt tokens are paid for once, however often they are computed. */
-static void charge_prompt(const struct fairness *fairness, struct sequence *sequence)
+static void charge_prompt(const struct step *step, struct sequence *sequence)
 {
     const uint32_t n_done =
         sequence->n_computed < sequence->n_prompt ? sequence->n_computed : sequence->n_prompt;
     if (n_done > sequence->n_charged) {
-        fairness_charge_prompt(
-            fairness, sequence->generation->account, n_done - sequence->n_charged);
+        const uint32_t n = n_done - sequence->n_charged;
+        if (sequence->held != NULL) {
+            stats_add(&step->model->stats.prompt_tokens, n);
+            stats_add(&sequence->generation->account->prompt_tokens, n);
+        }
+        fairness_charge_prompt(step->model->fairness, sequence->generation->account, n);
         sequence->n_charged = n_done;
     }
 }
@@ -170,6 +187,41 @@ static void count_prompt(struct stats *stats, const struct generation *generatio
     stats_add(&generation->account->cached_tokens, generation->n_cached);
 }
 
+/* Goes on by a row of logits. */
+static void speak(struct step *step, struct sequence *sequence, float *logits)
+{
+    if (sequence->held != NULL && sequence->text == NULL) {
+        held_take_logits(sequence->held, logits); /* a session's step or draft: no text */
+    } else {
+        sample(step, sequence, logits);
+    }
+}
+
+/* Whether it still has use for logits. */
+static bool speaks(const struct sequence *sequence)
+{
+    return sequence->held != NULL ? held_speaks(sequence->held) : sequence->state != SEQUENCE_ENDED;
+}
+
+/* Row after row, as long as what comes next is what the draft said. */
+static void speak_all(struct step *step, struct sequence *sequence)
+{
+    for (uint32_t i = 0; i < sequence->step_n_logits && speaks(sequence); i++) {
+        const uint32_t n_tokens = sequence->n_tokens;
+        const bool is_drafted = sequence->n_draft > 0;
+        const token_id draft = is_drafted ? sequence->tokens[n_tokens] : TOKEN_NONE;
+        speak(
+            step, sequence, backend_logits(step->model->backend_model, sequence->logits_index + i));
+        if (!is_drafted || sequence->n_tokens == n_tokens || sequence->tokens[n_tokens] != draft) {
+            sequence->n_draft = 0;
+            break;
+        }
+        sequence->n_draft -= sequence->n_draft > 0 ? 1 : 0;
+        sequence->n_computed += i + 1 < sequence->step_n_logits ? 1 : 0;
+    }
+    sequence_rewind(sequence, sequence->n_computed);
+}
+
 /* Moves one sequence on after its rows have run. */
 static void advance(struct step *step, struct sequence *sequence)
 {
@@ -177,20 +229,25 @@ static void advance(struct step *step, struct sequence *sequence)
     if (sequence->state == SEQUENCE_ENDED) {
         return; /* a sibling's failure ended it in this step */
     }
-    sequence->n_computed += sequence->step_rows;
+    const uint32_t n_draft_rows = sequence->step_n_logits > 0 ? sequence->step_n_logits - 1 : 0;
+    sequence->n_computed += sequence->step_rows - n_draft_rows;
     index_pages(step->model, sequence);
-    charge_prompt(step->model->fairness, sequence);
-    if (!sequence->step_wants_logits) {
-        return;
+    charge_prompt(step, sequence);
+    if (sequence->step_n_logits > 0) {
+        sequence->state = SEQUENCE_DECODE;
+        if (!generation->started) {
+            float *const logits =
+                backend_logits(step->model->backend_model, sequence->logits_index);
+            count_prompt(&step->model->stats, generation);
+            emit_started(&step->touched, generation);
+            start_forks(step, sequence, logits);
+        }
+        speak_all(step, sequence);
     }
-    sequence->state = SEQUENCE_DECODE;
-    float *const logits = backend_logits(step->model->backend_model, sequence->logits_index);
-    if (!generation->started) {
-        count_prompt(&step->model->stats, generation);
-        emit_started(&step->touched, generation);
-        start_forks(step, sequence, logits);
+    if (sequence->held != NULL) {
+        index_pages(step->model, sequence);
+        held_run(sequence->held);
     }
-    sample(step, sequence, logits);
 }
 
 /* Ends every choice of a generation that has not ended. */
@@ -207,6 +264,19 @@ end_generation(struct step *step, struct generation *generation, const struct re
         } else {
             finish_sequence(step, sequence, REALM_FINISH_CANCELLED, TOKEN_NONE, no_text);
         }
+    }
+}
+
+/* The step has failed: what the pages hold is not known. */
+static void
+fail_picked(struct step *step, struct sequence *sequence, const struct realm_error *error)
+{
+    if (sequence->held != NULL) {
+        sequence_rewind(sequence, 0);
+        held_fail(sequence->held, error);
+        held_run(sequence->held);
+    } else {
+        end_generation(step, sequence->generation, error);
     }
 }
 
@@ -240,6 +310,9 @@ static void end_capped(struct step *step)
             atomic_load_explicit(&s->generation->account->max_pages, memory_order_relaxed),
             (unsigned)PAGE_TOKENS);
         fail_sequence(step, s, &error);
+        if (s->held != NULL) {
+            held_run(s->held);
+        }
     }
 }
 
@@ -299,7 +372,7 @@ bool step_run(struct engine_model *model)
         if (status == REALM_OK) {
             advance(&step, model->picked[i]);
         } else {
-            end_generation(&step, model->picked[i]->generation, &error);
+            fail_picked(&step, model->picked[i], &error);
         }
     }
     const uint64_t step_ns = clock_monotonic_ns() - begin_ns;

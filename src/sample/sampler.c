@@ -11,6 +11,7 @@
 #define DEFAULT_MIROSTAT_TAU       5.0f
 #define DEFAULT_MIROSTAT_ETA       0.1f
 #define BIAS_THAT_BANS             (-100.0f)
+#define NUMBERS_A_DRAW             2     /* of philox_u32, in philox_double */
 #define LEAST_TEMPERATURE          1e-5f /* below, a float cannot hold the logits */
 
 static void apply_defaults(struct sampler_options *options)
@@ -180,6 +181,17 @@ void sampler_observe(struct sampler *sampler, const token_id *tokens, uint32_t n
     for (uint32_t i = 0; i < n_tokens; i++) {
         observe(sampler, tokens[i], false);
     }
+}
+
+void sampler_resume(struct sampler *sampler,
+                    const token_id *tokens,
+                    uint32_t n_tokens,
+                    uint32_t n_drawn)
+{
+    for (uint32_t i = 0; i < n_tokens; i++) {
+        observe(sampler, tokens[i], i >= n_tokens - n_drawn);
+    }
+    sampler->philox.counter += (uint64_t)n_drawn * NUMBERS_A_DRAW;
 }
 
 static void apply_mask(float *logits, uint32_t n, const uint32_t *mask)

@@ -84,6 +84,14 @@ void sampler_destroy(struct sampler *sampler);
 /* Tokens that stand in the sequence already: the prompt.  Before the first sampler_next. */
 void sampler_observe(struct sampler *sampler, const token_id *tokens, uint32_t n_tokens);
 
+/* Instead of sampler_observe: the sequence's tokens, of which the last n_drawn (at most n_tokens) a
+ * sampler with the same options drew before.  This one goes on where that stood, but for mirostat,
+ * which begins anew. */
+void sampler_resume(struct sampler *sampler,
+                    const token_id *tokens,
+                    uint32_t n_tokens,
+                    uint32_t n_drawn);
+
 /* What may be chosen now; zero: every token. */
 struct sampler_limits {
     const token_id

@@ -55,6 +55,12 @@ static realm_status copy_stops(struct text_stream *stream,
     return REALM_OK;
 }
 
+/* What is held back may be a stop string but for a byte, then a token, then a cut character. */
+static size_t stream_capacity(const struct tokenizer *tokenizer, size_t longest_stop)
+{
+    return tokenizer_longest_token(tokenizer) + longest_stop + 8;
+}
+
 realm_status text_stream_create(const struct tokenizer *tokenizer,
                                 const struct bytes *stops,
                                 uint32_t n_stops,
@@ -71,7 +77,7 @@ realm_status text_stream_create(const struct tokenizer *tokenizer,
     stream->special = special;
     realm_status status = copy_stops(stream, stops, n_stops, error);
     if (status == REALM_OK) {
-        stream->capacity = tokenizer_longest_token(tokenizer) + stream->longest_stop + 8;
+        stream->capacity = stream_capacity(tokenizer, stream->longest_stop);
         stream->held = alloc_bytes(ALLOC_REQUEST, stream->capacity);
         if (stream->held == NULL) {
             status = realm_error_out_of_memory(error, stream->capacity, "text stream");
@@ -98,6 +104,11 @@ void text_stream_destroy(struct text_stream *stream)
 size_t text_stream_max_bytes(const struct text_stream *stream)
 {
     return stream->capacity;
+}
+
+size_t text_stream_max_bytes_of(const struct tokenizer *tokenizer)
+{
+    return stream_capacity(tokenizer, MAX_STOP_BYTES);
 }
 
 /* Where the earliest complete stop string begins; false: there is none. */

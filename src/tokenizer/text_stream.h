@@ -25,5 +25,7 @@ bool text_stream_push(struct text_stream *stream, token_id token, struct bytes *
 struct bytes text_stream_finish(struct text_stream *stream);
 /* Longest text one call can give, in bytes (for sizing rings). */
 size_t text_stream_max_bytes(const struct text_stream *stream);
+/* The same over all streams there can be. */
+size_t text_stream_max_bytes_of(const struct tokenizer *tokenizer);
 
 #endif

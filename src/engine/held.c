@@ -1,0 +1,546 @@
+#include "engine/held.h"
+
+#include "base/alloc.h"
+#include "engine/account_state.h"
+#include "engine/fairness.h"
+#include "engine/saved.h"
+#include "engine/scheduler.h"
+#include "engine/session_state.h"
+#include "sample/logprobs.h"
+
+realm_status held_create(struct session *session,
+                         uint32_t max_tokens,
+                         struct held **out,
+                         struct realm_error *error)
+{
+    *out = NULL;
+    struct held *held = alloc_zeroed(ALLOC_REQUEST, 1, sizeof *held);
+    if (held == NULL) {
+        return realm_error_out_of_memory(error, sizeof *held, "sequence");
+    }
+    realm_status status = operation_create(OPERATION_DROP, held, &held->drop, error);
+    if (status == REALM_OK) {
+        status = sequence_create_empty(
+            max_tokens, session_chain(session), session->model->pool, &held->sequence, error);
+    }
+    if (status != REALM_OK) {
+        held_destroy(held);
+        return status;
+    }
+    held->session = session;
+    held->max_tokens = max_tokens;
+    held->sequence->held = held;
+    held->sequence->generation = session->generation;
+    held->sequence->quiet = true;
+    *out = held;
+    return REALM_OK;
+}
+
+void held_destroy(struct held *held)
+{
+    if (held == NULL) {
+        return;
+    }
+    operation_destroy(held->drop);
+    sequence_destroy(held->sequence);
+    alloc_free(held);
+}
+
+/* --- how much it may hold -----------------------------------------------------------------------
+ */
+
+static uint32_t pages_for(uint32_t n_tokens)
+{
+    return n_tokens / PAGE_TOKENS + (n_tokens % PAGE_TOKENS != 0);
+}
+
+static void count_pages(struct held *held)
+{
+    const uint32_t n_pages = pages_for(held->sequence->n_tokens);
+    held->session->n_pages = held->session->n_pages - held->n_pages + n_pages;
+    held->n_pages = n_pages;
+}
+
+static bool session_holds(const struct held *held, uint32_t n_tokens)
+{
+    const struct session *const session = held->session;
+    return (uint64_t)session->n_pages - held->n_pages + pages_for(n_tokens) <= session->max_pages;
+}
+
+static realm_status
+check_length(const struct held *held, uint64_t n_tokens, struct realm_error *error)
+{
+    if (n_tokens > held->max_tokens) {
+        return realm_error_set(error,
+                               REALM_RESOURCE_EXHAUSTED,
+                               "the sequence would have %llu tokens and may have %u",
+                               (unsigned long long)n_tokens,
+                               held->max_tokens);
+    }
+    if (!session_holds(held, (uint32_t)n_tokens)) {
+        return realm_error_set(
+            error,
+            REALM_RESOURCE_EXHAUSTED,
+            "with %llu tokens in this sequence all together would fill more than "
+            "%u KV pages, the most there may be; drop some",
+            (unsigned long long)n_tokens,
+            held->session->max_pages);
+    }
+    return REALM_OK;
+}
+
+/* --- running and resting ------------------------------------------------------------------------
+ */
+
+bool held_speaks(const struct held *held)
+{
+    return held->queue.first != NULL && held->queue.first->started;
+}
+
+static void activate(struct held *held)
+{
+    struct sequence *const s = held->sequence;
+    struct engine_model *const model = held->session->model;
+    fairness_arrive(model->fairness, held->session->account);
+    if (scheduler_may_go_on(model, s)) {
+        s->state = SEQUENCE_PREFILL;
+        sequence_list_append(&model->running, s);
+    } else {
+        s->state = SEQUENCE_WAITING;
+        sequence_list_append(&model->waiting, s);
+    }
+}
+
+static void deactivate(struct held *held)
+{
+    struct sequence *const s = held->sequence;
+    struct engine_model *const model = held->session->model;
+    if (s->state == SEQUENCE_IDLE) {
+        return;
+    }
+    sequence_list_remove(s->state == SEQUENCE_WAITING ? &model->waiting : &model->running, s);
+    s->state = SEQUENCE_IDLE;
+    fairness_depart(model->fairness, held->session->account);
+}
+
+/* The last token's row is only run for its logits: it is left for the operation that wants them, or
+ * run again. */
+static void settle(struct held *held)
+{
+    struct sequence *const s = held->sequence;
+    const bool speaks = held_speaks(held);
+    if (speaks && s->n_computed == s->n_tokens) {
+        sequence_rewind(s, s->n_tokens - 1);
+    }
+    s->quiet = !speaks;
+    const bool runs = speaks || (!held->resting && s->n_tokens > s->n_computed + 1);
+    if (!runs) {
+        deactivate(held);
+        scheduler_park(held->session->model, s);
+        return;
+    }
+    if (s->state == SEQUENCE_IDLE) {
+        activate(held);
+    }
+    if (s->state != SEQUENCE_WAITING) {
+        const bool decodes = speaks && s->n_computed + 1 == s->n_tokens;
+        s->state = decodes ? SEQUENCE_DECODE : SEQUENCE_PREFILL;
+    }
+}
+
+/* --- operations ---------------------------------------------------------------------------------
+ */
+
+static realm_status
+start_generation(struct held *held, struct operation *operation, struct realm_error *error)
+{
+    struct sequence *const s = held->sequence;
+    REALM_TRY(check_length(held, (uint64_t)s->n_tokens + 1, error));
+    const uint32_t left = held->max_tokens - s->n_tokens;
+    const uint32_t wanted = operation->max_tokens;
+    s->max_tokens = s->n_tokens + (wanted == 0 || wanted > left ? left : wanted);
+    s->n_prompt = s->n_tokens;
+    s->last_token_ns = 0;
+    s->generation = operation->generation;
+    return REALM_OK;
+}
+
+/* What logits are asked for is charged as a completion, so its row not as a prompt. */
+static realm_status
+start_rows(struct held *held, const struct operation *operation, struct realm_error *error)
+{
+    struct sequence *const s = held->sequence;
+    if (operation->kind == OPERATION_VERIFY) {
+        REALM_TRY(check_length(held, (uint64_t)s->n_tokens + operation->n_tokens, error));
+        memcpy(s->tokens + s->n_tokens, operation->tokens, operation->n_tokens * sizeof *s->tokens);
+        s->n_draft = operation->n_tokens;
+    }
+    s->n_prompt = s->n_tokens - 1;
+    return REALM_OK;
+}
+
+static realm_status start(struct held *held, struct operation *operation, struct realm_error *error)
+{
+    struct sequence *const s = held->sequence;
+    if (s->n_tokens == 0) {
+        return realm_error_set(error, REALM_INVALID_ARGUMENT, "the sequence has no tokens");
+    }
+    if (operation->n_drawn > s->n_tokens) {
+        return realm_error_set(error,
+                               REALM_INVALID_ARGUMENT,
+                               "n_drawn is %u and the sequence has %u tokens",
+                               operation->n_drawn,
+                               s->n_tokens);
+    }
+    REALM_TRY(operation->kind == OPERATION_GENERATE ? start_generation(held, operation, error)
+                                                    : start_rows(held, operation, error));
+    if (operation->sampler != NULL) {
+        sampler_resume(operation->sampler, s->tokens, s->n_tokens, operation->n_drawn);
+    }
+    s->sampler = operation->sampler;
+    s->text = operation->text;
+    s->constraint = operation->constraint;
+    operation->started = true;
+    held->resting = false;
+    return REALM_OK;
+}
+
+/* The sequence is its own again. */
+static void stop(struct held *held, struct operation *operation)
+{
+    struct sequence *const s = held->sequence;
+    const bool generated = operation->kind == OPERATION_GENERATE;
+    operation->n_completion = generated ? s->n_tokens - s->n_prompt : 0;
+    if (generated ? operation->n_completion > 0 : operation->error.status == REALM_OK) {
+        s->n_charged = s->n_tokens;
+    }
+    s->n_prompt = s->n_tokens;
+    s->n_draft = 0;
+    s->max_tokens = held->max_tokens;
+    s->generation = held->session->generation;
+    s->sampler = NULL;
+    s->text = NULL;
+    s->constraint = NULL;
+}
+
+/* Ends the first operation; error: NULL: well. */
+static void end(struct held *held, const struct realm_error *error)
+{
+    struct operation *const operation = operation_list_take_first(&held->queue);
+    struct held *const fork = operation->fork;
+    if (error != NULL && operation->error.status == REALM_OK) {
+        operation->error = *error;
+    }
+    if (operation->started) {
+        stop(held, operation);
+    }
+    if (error != NULL && operation->kind == OPERATION_GENERATE) {
+        operation->finish =
+            error->status == REALM_CANCELLED ? REALM_FINISH_CANCELLED : REALM_FINISH_ERROR;
+    }
+    count_pages(held);
+    operation->n_tokens_after = held->sequence->n_tokens;
+    atomic_store_explicit(&held->n_tokens, held->sequence->n_tokens, memory_order_relaxed);
+    session_end_operation(held->session, operation);
+    if (fork != NULL) {
+        fork->blocked = false;
+        if (error != NULL) {
+            fork->failed = *error;
+        }
+        held_run(fork);
+    }
+}
+
+static realm_status
+append(struct held *held, const struct operation *operation, struct realm_error *error)
+{
+    struct sequence *const s = held->sequence;
+    REALM_TRY(check_length(held, (uint64_t)s->n_tokens + operation->n_tokens, error));
+    memcpy(s->tokens + s->n_tokens, operation->tokens, operation->n_tokens * sizeof *s->tokens);
+    s->n_tokens += operation->n_tokens;
+    s->n_prompt = s->n_tokens;
+    return REALM_OK;
+}
+
+static realm_status
+truncate_to(struct held *held, const struct operation *operation, struct realm_error *error)
+{
+    struct sequence *const s = held->sequence;
+    if (operation->n_tokens > s->n_tokens) {
+        return realm_error_set(error,
+                               REALM_INVALID_ARGUMENT,
+                               "the sequence has %u tokens and cannot be cut to %u",
+                               s->n_tokens,
+                               operation->n_tokens);
+    }
+    sequence_truncate(s, operation->n_tokens);
+    held->resting = false;
+    return REALM_OK;
+}
+
+static realm_status copy(struct held *to, const struct sequence *from, struct realm_error *error)
+{
+    REALM_TRY(check_length(to, from->n_tokens, error));
+    sequence_fork(from, to->sequence);
+    count_pages(to);
+    atomic_store_explicit(&to->n_tokens, from->n_tokens, memory_order_relaxed);
+    return REALM_OK;
+}
+
+static realm_status
+open_saved(struct held *held, const struct operation *operation, struct realm_error *error)
+{
+    const struct bytes name = {.data = (const uint8_t *)operation->name,
+                               .length = operation->n_name_bytes};
+    struct engine *const engine = held->session->engine;
+    const struct sequence *const saved = saved_find(&engine->saved, held->session, name);
+    if (saved == NULL) {
+        return realm_error_set(error,
+                               REALM_NOT_FOUND,
+                               "no sequence is saved as %.*s",
+                               (int)operation->n_name_bytes,
+                               operation->name);
+    }
+    return copy(held, saved, error);
+}
+
+static realm_status save(struct held *held, struct operation *operation, struct realm_error *error)
+{
+    struct session *const session = held->session;
+    REALM_TRY(saved_keep(&session->engine->saved,
+                         operation->saved,
+                         held->sequence,
+                         session->max_saved_pages,
+                         error));
+    operation->saved = NULL;
+    return REALM_OK;
+}
+
+/* What needs no step. */
+static realm_status
+do_at_once(struct held *held, struct operation *operation, struct realm_error *error)
+{
+    switch (operation->kind) {
+    case OPERATION_APPEND:
+        return append(held, operation, error);
+    case OPERATION_TRUNCATE:
+        return truncate_to(held, operation, error);
+    case OPERATION_FORK:
+        return copy(operation->fork, held->sequence, error);
+    case OPERATION_SAVE:
+        return save(held, operation, error);
+    case OPERATION_OPEN: {
+        const realm_status status = open_saved(held, operation, error);
+        held->failed = status != REALM_OK ? *error : held->failed;
+        return status;
+    }
+    default:
+        return realm_error_set(error, REALM_INTERNAL, "operation %d", (int)operation->kind);
+    }
+}
+
+/* Goes on with the first operation; false: it waits for steps. */
+static bool proceed(struct held *held)
+{
+    struct operation *const operation = held->queue.first;
+    struct realm_error error = {.status = REALM_OK};
+    if (operation->ticket <= atomic_load(&held->cancelled_through)) {
+        realm_error_set(&error, REALM_CANCELLED, "the operation was cancelled");
+    } else if (held->failed.status != REALM_OK) {
+        error = held->failed;
+    } else if (operation->started) {
+        return false;
+    } else if (!operation_wants_logits(operation)) {
+        (void)do_at_once(held, operation, &error);
+    } else if (start(held, operation, &error) == REALM_OK) {
+        return false;
+    }
+    end(held, error.status != REALM_OK ? &error : NULL);
+    return true;
+}
+
+static void drop(struct held *held)
+{
+    struct session *const session = held->session;
+    held->drop = operation_list_take_first(&held->queue);
+    deactivate(held);
+    sequence_truncate(held->sequence, 0);
+    count_pages(held);
+    struct held **link = &session->first_held;
+    while (*link != held) {
+        link = &(*link)->next;
+    }
+    *link = held->next;
+    held->dropped = true;
+    held->next_dropped = session->first_dropped;
+    session->first_dropped = held;
+    session_stir(session);
+}
+
+void held_run(struct held *held)
+{
+    struct session *const session = held->session;
+    if (held->dropped) {
+        return;
+    }
+    if (!held->linked) {
+        held->linked = true;
+        held->next = session->first_held;
+        session->first_held = held;
+    }
+    scheduler_unpark(session->model, held->sequence);
+    while (!held->blocked && held->queue.first != NULL) {
+        if (held->queue.first->kind == OPERATION_DROP) {
+            drop(held);
+            return;
+        }
+        if (!proceed(held)) {
+            break;
+        }
+    }
+    settle(held);
+}
+
+void held_retire(struct held *held)
+{
+    atomic_store(&held->cancelled_through, UINT64_MAX);
+    held->resting = true;
+    held_run(held);
+    if (!held->dropped) {
+        scheduler_unpark(held->session->model, held->sequence);
+        sequence_truncate(held->sequence, 0);
+    }
+}
+
+/* --- in a step ----------------------------------------------------------------------------------
+ */
+
+/* Events of the first operation in one step, without its end. */
+static size_t n_events(const struct held *held)
+{
+    if (!held_speaks(held) || held->queue.first->kind == OPERATION_VERIFY) {
+        return 0;
+    }
+    return 1 + (size_t)held->sequence->n_draft;
+}
+
+void held_count_ring_room(struct held *held)
+{
+    struct session *const session = held->session;
+    session->step_room = session->ended.first == NULL ? event_ring_room(&session->ring) : 0;
+}
+
+bool held_take_ring_room(struct held *held)
+{
+    struct session *const session = held->session;
+    const size_t needs = n_events(held);
+    if (session->step_room < needs) {
+        return false;
+    }
+    session->step_room -= needs;
+    return true;
+}
+
+/* The ring had room when the step began. */
+static void say(struct held *held, struct event *event)
+{
+    event->ticket = held->queue.first->ticket;
+    event->sequence = held->number;
+    (void)REALM_INVARIANT(session_push(held->session, event));
+}
+
+void held_say_token(struct held *held, const struct sampler_choice *choice, struct bytes text)
+{
+    struct sequence *const s = held->sequence;
+    const bool logprobs = s->generation->logprobs;
+    say(held,
+        &(struct event){
+            .kind = EVENT_TOKEN,
+            .token = choice->token,
+            .text = text,
+            .logprob = choice->logprob,
+            .n_top = logprobs ? choice->n_top : 0,
+            .top = choice->top,
+        });
+    count_pages(held);
+    if (!session_holds(held, s->n_tokens + 1)) {
+        s->max_tokens = s->n_tokens;
+    }
+}
+
+void held_finish(struct held *held, realm_finish finish, token_id stop_token, struct bytes text)
+{
+    struct operation *const operation = held->queue.first;
+    operation->finish = finish;
+    operation->token = stop_token;
+    operation->end_text = text;
+    end(held, NULL);
+}
+
+void held_fail(struct held *held, const struct realm_error *error)
+{
+    held->sequence->page_cap_passed = false;
+    held->resting = true;
+    if (held_speaks(held)) {
+        end(held, error);
+    }
+}
+
+static void charge(struct held *held)
+{
+    struct account *const account = held->session->account;
+    stats_add(&held->session->model->stats.completion_tokens, 1);
+    stats_add(&account->completion_tokens, 1);
+    fairness_charge_completion(held->session->model->fairness, account, 1);
+}
+
+static realm_status take_step(struct held *held, float *logits, struct realm_error *error)
+{
+    const struct operation *const operation = held->queue.first;
+    struct sampler_logprob top[SESSION_MAX_TOP];
+    struct sampler_choice choice = {.token = TOKEN_NONE};
+    const uint32_t vocabulary = tokenizer_vocabulary(held->session->model->tokenizer);
+    struct event event = {.kind = EVENT_LOGITS, .n_top = operation->n_top, .top = top};
+    if (operation->n_top > 0) {
+        REALM_TRY(logprobs_top(logits, vocabulary, top, &event.n_top, &event.log_sum, error));
+    }
+    if (operation->sampler != NULL) {
+        const struct sampler_limits limits = {.n_banned = 0};
+        REALM_TRY(sampler_next(operation->sampler, logits, &limits, &choice, error));
+    }
+    event.token = choice.token;
+    event.logprob = choice.logprob;
+    charge(held);
+    say(held, &event);
+    end(held, NULL);
+    return REALM_OK;
+}
+
+static realm_status take_draft(struct held *held, float *logits, struct realm_error *error)
+{
+    struct sequence *const s = held->sequence;
+    struct operation *const operation = held->queue.first;
+    const struct sampler_limits limits = {.n_banned = 0};
+    struct sampler_choice choice;
+    REALM_TRY(sampler_next(operation->sampler, logits, &limits, &choice, error));
+    charge(held);
+    if (s->n_draft > 0 && s->tokens[s->n_tokens] == choice.token) {
+        s->n_tokens++;
+        operation->n_accepted++;
+        return REALM_OK;
+    }
+    operation->token = choice.token;
+    end(held, NULL);
+    return REALM_OK;
+}
+
+void held_take_logits(struct held *held, float *logits)
+{
+    struct realm_error error;
+    const realm_status status = held->queue.first->kind == OPERATION_STEP
+                                    ? take_step(held, logits, &error)
+                                    : take_draft(held, logits, &error);
+    if (status != REALM_OK) {
+        end(held, &error);
+    }
+}
