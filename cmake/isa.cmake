@@ -2,7 +2,7 @@
 # are written.  After this, for every known folder F:
 #   realm_isa_<F>         flags, or empty where this processor cannot be its target
 #   realm_isa_defines     REALM_HAVE_<F>=0|1 for the table of levels in select.c
-set(realm_isa_folders avx2 avx512vnni avx512bf16 neondot neoni8mm)
+set(realm_isa_folders avx2 avx512vnni avx512bf16 neondot neoni8mm neonbf16)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
     set(realm_isa_avx2 -mavx2 -mfma -mf16c -mbmi2)
@@ -17,6 +17,7 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
     set(realm_isa_neondot -march=armv8.2-a+dotprod+fp16)
     set(realm_isa_neoni8mm -march=armv8.2-a+dotprod+fp16+i8mm)
+    set(realm_isa_neonbf16 -march=armv8.2-a+dotprod+fp16+i8mm+bf16)
 endif()
 
 # realm_isa_objects(<out>): an object library per folder that has sources and suits the processor.

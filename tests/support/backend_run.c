@@ -10,6 +10,7 @@ const char *const backend_run_levels[] = {
     "avx512bf16",
     "neondot",
     "neoni8mm",
+    "neonbf16",
     NULL,
 };
 

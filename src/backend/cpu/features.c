@@ -65,6 +65,7 @@ uint32_t cpu_features(void)
 #define HALF_ARITHMETIC (1ul << 10) /* AT_HWCAP: asimdhp */
 #define DOT_PRODUCT     (1ul << 20) /* AT_HWCAP: asimddp */
 #define INT8_MATRICES   (1ul << 13) /* AT_HWCAP2: i8mm */
+#define BRAIN_FLOATS    (1ul << 14) /* AT_HWCAP2: bf16 */
 
 uint32_t cpu_features(void)
 {
@@ -72,8 +73,9 @@ uint32_t cpu_features(void)
     if ((first & (HALF_ARITHMETIC | DOT_PRODUCT)) != (HALF_ARITHMETIC | DOT_PRODUCT)) {
         return 0;
     }
-    const bool matrices = (getauxval(AT_HWCAP2) & INT8_MATRICES) != 0;
-    return CPU_FEATURE_NEONDOT | (matrices ? CPU_FEATURE_NEONI8MM : 0u);
+    const unsigned long second = getauxval(AT_HWCAP2);
+    return CPU_FEATURE_NEONDOT | ((second & INT8_MATRICES) != 0 ? CPU_FEATURE_NEONI8MM : 0u) |
+           ((second & BRAIN_FLOATS) != 0 ? CPU_FEATURE_NEONBF16 : 0u);
 }
 
 #elif defined(__aarch64__) && defined(__APPLE__)

@@ -12,6 +12,7 @@
 #define CPU_FEATURE_AVX512BF16 4u
 #define CPU_FEATURE_NEONDOT    8u
 #define CPU_FEATURE_NEONI8MM   16u
+#define CPU_FEATURE_NEONBF16   32u
 
 uint32_t cpu_features(void);
 

@@ -81,12 +81,16 @@ struct matmul_call {
     size_t residual_stride;
 };
 /* For given weights and x row, the result is bit-equal for every n_rows, tile range and neighbour,
- * and on every level: dots inside a block are exact integers, and floats are combined in one order,
- *   integer layouts   block by block: sum = fma(scale of weights * scale of x, (float)dot, sum),
- * then for those with a min: sum = fma(min, scaled sum of x, sum) float layouts     two chains of
- * fma, even columns and odd ones, added at the end after that        + bias, then + residual One
- * exception: level avx512bf16 rounds x to BF16 (nearest even) for TILE_BF16 weights, and sums pairs
- * of products at a time (its results are bit-equal among themselves). */
+ * and on every level: dots inside a block are exact integers, and floats are combined in one order:
+ *
+ *   integer layouts  block by block: sum = fma(scale of weights * scale of x, (float)dot, sum),
+ * then for those with a min: sum = fma(min, scaled sum of x, sum) float layouts    two chains of
+ * fma, even columns and odd ones, added at the end both             after that + bias, then +
+ * residual
+ *
+ * One exception: levels avx512bf16 and neonbf16 round x to BF16 (nearest even) for TILE_BF16
+ * weights, and sum pairs of products at a time (their results are bit-equal among themselves).
+ * TILE_F16 has no such kernel: BF16 would drop three of its digits. */
 typedef void (*matmul_function)(const struct matmul_call *call);
 
 /* --- the others ------------------------------------------------------------------------------- */
@@ -206,7 +210,8 @@ typedef void (*kv_write_function)(const float *key,
 typedef uint64_t (*peak_function)(uint32_t rounds, int32_t *sink);
 
 struct cpu_kernels {
-    const char *level; /* "scalar", "avx2", "avx512vnni", "avx512bf16", "neondot", "neoni8mm" */
+    const char *level; /* "scalar", "avx2", "avx512vnni", "avx512bf16", "neondot", "neoni8mm",
+                        "neonbf16" */
     matmul_function matmul[TILE_N_LAYOUTS];
     const char *matmul_name[TILE_N_LAYOUTS]; /* "matmul_q8_q4k_16x12__avx512vnni" */
     quantise_function quantise;
@@ -232,5 +237,6 @@ void cpu_kernels_avx512bf16_matmul(struct cpu_kernels *kernels);
 void cpu_kernels_neondot_matmul(struct cpu_kernels *kernels);
 void cpu_kernels_neondot_vector(struct cpu_kernels *kernels);
 void cpu_kernels_neoni8mm_matmul(struct cpu_kernels *kernels);
+void cpu_kernels_neonbf16_matmul(struct cpu_kernels *kernels);
 
 #endif

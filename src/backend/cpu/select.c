@@ -38,6 +38,9 @@ static const struct level levels[] = {
 #if REALM_HAVE_NEONI8MM
     {"neoni8mm", CPU_FEATURE_NEONI8MM, cpu_kernels_neoni8mm_matmul, NULL},
 #endif
+#if REALM_HAVE_NEONBF16
+    {"neonbf16", CPU_FEATURE_NEONBF16, cpu_kernels_neonbf16_matmul, NULL},
+#endif
 };
 
 #define N_LEVELS (sizeof levels / sizeof levels[0])
