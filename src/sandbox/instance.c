@@ -1,5 +1,6 @@
 #include "sandbox/instance.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "engine/engine.h"
@@ -10,6 +11,7 @@
 
 #include <realm_store.h>
 
+#define NS_PER_MS      UINT64_C(1000000)
 #define OUTPUT_BYTES   ((size_t)64 * 1024)
 #define INPUT_BYTES    ((size_t)1024 * 1024)
 #define MAX_META_BYTES ((size_t)4096)
@@ -201,7 +203,8 @@ realm_status sandbox_start(struct sandbox *sandbox,
 /* --- a turn ------------------------------------------------------------------------------------
  */
 
-/* The clock ticked while the guest ran: others have their turn, unless it has run too long. */
+/* The clock ticked while the guest ran: others have their turn, unless it has run too long.  The
+ * first tick after a host call only begins to count: it may have come while the guest waited. */
 static wasmtime_error_t *on_tick(wasmtime_context_t *context,
                                  void *data,
                                  uint64_t *delta,
@@ -209,15 +212,30 @@ static wasmtime_error_t *on_tick(wasmtime_context_t *context,
 {
     (void)context;
     struct instance *instance = data;
-    instance->slices++;
-    if ((uint64_t)instance->slices * RUNTIME_TICK_MS > instance->limits.cpu_ms) {
+    const uint64_t now_ns = clock_monotonic_ns();
+    *delta = 1;
+    if (!instance->counting) {
+        instance->counting = true;
+        instance->counted_from_ns = now_ns;
+        *kind = WASMTIME_UPDATE_DEADLINE_CONTINUE;
+        return NULL;
+    }
+    if (now_ns - instance->counted_from_ns >= instance->limits.cpu_ms * NS_PER_MS) {
         instance->breach = LIMIT_cpu_ms;
         return wasmtime_error_new("too long without a host call");
     }
-    *delta = 1;
     *kind = WASMTIME_UPDATE_DEADLINE_YIELD;
-    instance->yielded = true;
+    instance->yielded_at_ns = now_ns;
     return NULL;
+}
+
+/* What a guest waited for its turn is not its own time. */
+static void resume_counting(struct instance *instance)
+{
+    if (instance->yielded_at_ns != 0) {
+        instance->counted_from_ns += clock_monotonic_ns() - instance->yielded_at_ns;
+        instance->yielded_at_ns = 0;
+    }
 }
 
 static void begin_store(struct instance *instance)
@@ -247,7 +265,7 @@ static void begin_call(struct instance *instance, const char *export, size_t n_r
         return;
     }
     instance->function = item.of.func;
-    instance->slices = 0;
+    instance->counting = false;
     instance->future = wasmtime_func_call_async(instance->context,
                                                 &instance->function,
                                                 NULL,
@@ -280,11 +298,11 @@ static enum task_turn advance(struct instance *instance)
     if (instance->store == NULL) {
         begin_store(instance);
     }
+    resume_counting(instance);
     while (instance->future != NULL) {
-        instance->yielded = false;
         instance->task.wake_at_ns = 0;
         if (!wasmtime_call_future_poll(instance->future)) {
-            return instance->yielded ? TURN_GOES_ON : TURN_WAITS;
+            return instance->yielded_at_ns != 0 ? TURN_GOES_ON : TURN_WAITS;
         }
         wasmtime_call_future_delete(instance->future);
         instance->future = NULL;

@@ -65,9 +65,10 @@ struct instance {
     wasmtime_call_future_t *future;
     wasm_trap_t *trap;
     wasmtime_error_t *error;
-    uint32_t slices; /* of the clock, since the last host call */
-    bool yielded;    /* the slice is over */
-    bool exited;     /* proc_exit: ended by itself, exit_code says how */
+    bool counting; /* the time since the last host call, */
+    uint64_t counted_from_ns;
+    uint64_t yielded_at_ns; /* its slice is over since then; 0: it is not */
+    bool exited;            /* proc_exit: ended by itself, exit_code says how */
     int32_t exit_code;
     struct call_wait *waiting; /* the call it is suspended in */
     struct handle_table handles;

@@ -101,7 +101,7 @@ static bool pay(struct instance *instance, uint32_t fuel)
         instance->breach = LIMIT_host_calls;
         return false;
     }
-    instance->slices = 0;
+    instance->counting = false;
     return true;
 }
 
@@ -177,7 +177,7 @@ static bool ask(void *context)
         *wait->trap = end_guest();
     }
     *wait->result = (wasmtime_val_t){.kind = WASMTIME_I32, .of.i32 = (int32_t)result};
-    instance->slices = 0;
+    instance->counting = false;
     return true;
 }
 

@@ -28,7 +28,7 @@ struct sandbox_tenant;
 
 /* X(field, name told to clients, default) */
 #define SANDBOX_LIMITS(X)                                                                          \
-    X(cpu_ms, "cpu_ms", 100)                      /* running without a host call */                \
+    X(cpu_ms, "cpu_ms", 500)                      /* running without a host call */                \
     X(fuel, "fuel", 20000000000)                  /* instructions of a request, about */           \
     X(memory_bytes, "memory_bytes", 268435456)    /* linear memory */                              \
     X(table_elements, "table_elements", 20000)    /* of each table */                              \
