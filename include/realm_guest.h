@@ -290,7 +290,8 @@ struct realm_step_item {
     uint32_t n_drawn;     /* tokens at the sequence's end that this sampler drew before */
     uint32_t n_tokens;
     uint64_t tokens; /* address of n_tokens realm_token: appended and computed first */
-    uint64_t drafts; /* address of n_drafts realm_token: guesses of what would be drawn next */
+    uint64_t drafts; /* address of n_drafts realm_token: guesses of what would be drawn next; then
+                        no scores are told */
     uint32_t n_drafts;
     uint32_t n_top; /* best scores wanted after the last token, at most REALM_MAX_STEP_TOP */
     uint64_t top;   /* address of n_top struct realm_token_score, written */
@@ -304,7 +305,7 @@ struct realm_step_item {
 };
 
 #define REALM_MAX_STEP_ITEMS  64
-#define REALM_MAX_STEP_TOP    128
+#define REALM_MAX_STEP_TOP    64
 #define REALM_MAX_STEP_DRAFTS 32
 
 /* One step of several sequences together: append, compute, look, draw.  Waits.  The items' status

@@ -1,12 +1,16 @@
 /* Sequences: growing lists of tokens that generate and step compute. */
 #include "sandbox/call_stream.h"
 #include "sandbox/call_text.h"
+#include "sandbox/steps.h"
 
 #define MAX_NAME_BYTES (STORE_MAX_KEY_BYTES - 2)
 
-/* A new one as a handle, or the error; tokens are taken over (and emptied) in either case. */
-static int64_t
-new_sequence(struct call *call, struct engine_model *model, struct token_list *tokens)
+/* A new one as a handle, or the error; original: what it is a fork of, or NULL; tokens are taken
+ * over (and emptied) in either case. */
+static int64_t new_sequence(struct call *call,
+                            struct engine_model *model,
+                            struct token_list *tokens,
+                            struct guest_sequence *original)
 {
     struct instance *instance = call->instance;
     struct token_list taken = *tokens;
@@ -25,6 +29,9 @@ new_sequence(struct call *call, struct engine_model *model, struct token_list *t
     sequence->tokens = taken;
     instance->n_sequences++;
     instance->n_sequence_tokens += taken.length;
+    if (original != NULL) {
+        steps_fork(original, sequence);
+    }
     return call_new_handle(call, HANDLE_SEQUENCE, sequence);
 }
 
@@ -32,7 +39,7 @@ int64_t call_sequence_create(struct call *call)
 {
     struct engine_model *model = call_object(call, 0, HANDLE_MODEL);
     struct token_list none = {.ids = NULL};
-    return model != NULL ? new_sequence(call, model, &none) : call_bad_handle(call);
+    return model != NULL ? new_sequence(call, model, &none, NULL) : call_bad_handle(call);
 }
 
 static int64_t busy(struct call *call)
@@ -121,7 +128,7 @@ static int64_t copy_tokens(struct call *call, const struct token_list *from, str
 
 int64_t call_sequence_fork(struct call *call)
 {
-    const struct guest_sequence *sequence = call_object(call, 0, HANDLE_SEQUENCE);
+    struct guest_sequence *sequence = call_object(call, 0, HANDLE_SEQUENCE);
     if (sequence == NULL) {
         return call_bad_handle(call);
     }
@@ -130,7 +137,7 @@ int64_t call_sequence_fork(struct call *call)
     }
     struct token_list tokens;
     const int64_t refused = copy_tokens(call, &sequence->tokens, &tokens);
-    return refused != 0 ? refused : new_sequence(call, sequence->model, &tokens);
+    return refused != 0 ? refused : new_sequence(call, sequence->model, &tokens, sequence);
 }
 
 int64_t call_sequence_truncate(struct call *call)
@@ -152,6 +159,7 @@ int64_t call_sequence_truncate(struct call *call)
     }
     call->instance->n_sequence_tokens -= sequence->tokens.length - (size_t)n_tokens;
     sequence->tokens.length = (size_t)n_tokens;
+    steps_note_cut(sequence);
     return 0;
 }
 
@@ -260,7 +268,7 @@ static int64_t open_saved(struct call *call, struct engine_model *model, const s
         token_list_deinit(&tokens);
         return call_fail(call, REALM_GUEST_TOO_LARGE, "longer than the context is now");
     }
-    return new_sequence(call, model, &tokens);
+    return new_sequence(call, model, &tokens, NULL);
 }
 
 int64_t call_sequence_open(struct call *call)

@@ -8,6 +8,7 @@
 #include "sandbox/linker.h"
 #include "sandbox/outcome.h"
 #include "sandbox/state.h"
+#include "sandbox/steps.h"
 
 #include <realm_store.h>
 
@@ -345,6 +346,9 @@ static void end_guest(struct instance *instance)
     while ((object = handles_pop(&instance->handles, &kind)) != NULL) {
         call_destroy_object(instance, kind, object);
     }
+    steps_end(instance);
+    alloc_free(instance->step);
+    instance->step = NULL;
     note_usage(instance);
     if (instance->store != NULL) {
         wasmtime_store_delete(instance->store);

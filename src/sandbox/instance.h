@@ -17,6 +17,8 @@
 #include "sandbox/program.h"
 
 struct call_wait;
+struct guest_session;
+struct step_run;
 
 enum instance_phase { PHASE_STARTING, PHASE_INITIALIZING, PHASE_RUNNING };
 
@@ -72,6 +74,8 @@ struct instance {
     int32_t exit_code;
     struct call_wait *waiting; /* the call it is suspended in */
     struct handle_table handles;
+    struct guest_session *sessions; /* of the models whose sequences it steps */
+    struct step_run *step;          /* the step it is in, or was in last */
     uint64_t n_sequences;
     uint64_t n_sequence_tokens;
     uint64_t host_calls;

@@ -1,5 +1,7 @@
 #include "sandbox/objects.h"
 
+#include "sandbox/steps.h"
+
 struct guest_sequence *guest_sequence_create(struct engine_model *model)
 {
     struct guest_sequence *sequence = alloc_zeroed(ALLOC_GUEST, 1, sizeof(struct guest_sequence));
@@ -16,6 +18,7 @@ void guest_sequence_destroy(struct instance *instance, struct guest_sequence *se
     if (sequence->stream != NULL) {
         sequence->stream->sequence = NULL;
     }
+    steps_forget(sequence);
     token_list_deinit(&sequence->tokens);
     alloc_free(sequence);
 }

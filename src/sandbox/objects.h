@@ -3,6 +3,7 @@
 #define REALM_SANDBOX_OBJECTS_H
 
 #include "engine/engine.h"
+#include "engine/session.h"
 #include "sandbox/instance.h"
 #include "tokenizer/tokenizer.h"
 
@@ -13,6 +14,12 @@ struct guest_sequence {
     struct engine_model *model;
     struct token_list tokens;
     struct guest_stream *stream; /* of the generation that runs on it; NULL: none */
+    bool stepping;               /* a step computes it */
+    /* Its like in the engine, once it was stepped (steps.h): */
+    struct session *session;
+    session_sequence number; /* 0: there is none */
+    uint32_t n_there;        /* tokens of it */
+    uint32_t n_common;       /* of these, the first that are the same as `tokens` */
 };
 
 struct guest_sampler {

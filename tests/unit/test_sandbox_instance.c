@@ -60,6 +60,47 @@ static void chat_program_gives_what_the_engine_gives(void **state)
     world_close();
 }
 
+static void stepping_by_hand_gives_what_generate_gives(void **state)
+{
+    (void)state;
+    static struct outcome outcome;
+    world_open();
+    struct program *program = load_guest("step");
+    run_program(program, "once upon a time", &outcome);
+    assert_string_equal(outcome.message, "");
+    assert_int_equal(outcome.status, REALM_OK);
+    program_release(program);
+    world_close();
+}
+
+/* Ended in the middle of a step, at any of its calls, nothing is left in the engine. */
+static void a_guest_that_dies_while_it_steps_leaves_nothing(void **state)
+{
+    (void)state;
+    static struct outcome outcome;
+    world_open();
+    struct program *program = load_guest("step");
+    for (uint64_t n_calls = 1; n_calls < 25; n_calls += 3) {
+        const struct sandbox_limits limits = {.host_calls = n_calls};
+        set_limits(&limits);
+        run_program(program, "once upon a time", &outcome);
+        assert_string_equal(outcome.limit, "host_calls");
+    }
+    set_limits(NULL);
+    for (int i = 0; i < 20; i++) {
+        const struct instance_options options = options_of(program, "once upon a time");
+        struct instance *instance = start(&options);
+        struct guest_event event;
+        if (i % 2 == 0) {
+            (void)instance_wait(instance, HARNESS_WAIT_MS);
+            (void)instance_next(instance, &event);
+        }
+        instance_release(instance);
+    }
+    program_release(program);
+    world_close();
+}
+
 static void a_guest_touches_memory_above_4_gb(void **state)
 {
     (void)state;
@@ -204,6 +245,8 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chat_program_gives_what_the_engine_gives),
+        cmocka_unit_test(stepping_by_hand_gives_what_generate_gives),
+        cmocka_unit_test(a_guest_that_dies_while_it_steps_leaves_nothing),
         cmocka_unit_test(a_guest_touches_memory_above_4_gb),
         cmocka_unit_test(messages_go_in_and_come_back_until_the_input_is_closed),
         cmocka_unit_test(a_slow_reader_gets_every_byte),

@@ -1,0 +1,140 @@
+#include "sandbox/steps.h"
+
+#include "sandbox/state.h"
+
+#include <realm_guest.h>
+
+#define MAX_OPERATIONS 512u
+
+static void wake_guest(void *context)
+{
+    instance_wake(context);
+}
+
+/* The instance's session of a model, made at first use. */
+static realm_status get_session(struct instance *instance,
+                                struct engine_model *model,
+                                struct session **out,
+                                struct realm_error *error)
+{
+    for (const struct guest_session *one = instance->sessions; one != NULL; one = one->next) {
+        if (one->model == model) {
+            *out = one->session;
+            return REALM_OK;
+        }
+    }
+    struct guest_session *made = alloc_zeroed(ALLOC_GUEST, 1, sizeof(struct guest_session));
+    if (made == NULL) {
+        return realm_error_out_of_memory(error, sizeof(struct guest_session), "a session");
+    }
+    const uint64_t sequences = instance->limits.sequences;
+    const struct session_options options = {
+        .model = model,
+        .account = instance->account,
+        .max_sequences =
+            sequences < SESSION_MAX_SEQUENCES ? (uint32_t)sequences : SESSION_MAX_SEQUENCES,
+        .max_operations = MAX_OPERATIONS,
+        .max_top = REALM_MAX_STEP_TOP,
+        .wake = wake_guest,
+        .wake_context = instance,
+    };
+    const realm_status status =
+        session_create(instance->sandbox->engine, &options, &made->session, error);
+    if (status != REALM_OK) {
+        alloc_free(made);
+        return status;
+    }
+    made->model = model;
+    made->next = instance->sessions;
+    instance->sessions = made;
+    *out = made->session;
+    return REALM_OK;
+}
+
+void steps_end(struct instance *instance)
+{
+    while (instance->sessions != NULL) {
+        struct guest_session *one = instance->sessions;
+        instance->sessions = one->next;
+        session_release(one->session);
+        alloc_free(one);
+    }
+}
+
+static realm_status
+bring_up(struct instance *instance, struct guest_sequence *sequence, struct realm_error *error)
+{
+    if (sequence->number == 0) {
+        REALM_TRY(get_session(instance, sequence->model, &sequence->session, error));
+        REALM_TRY(session_sequence_create(sequence->session, 0, &sequence->number, error));
+        sequence->n_there = 0;
+        sequence->n_common = 0;
+    }
+    if (sequence->n_common < sequence->n_there) {
+        REALM_TRY(
+            session_truncate(sequence->session, sequence->number, sequence->n_common, NULL, error));
+        sequence->n_there = sequence->n_common;
+    }
+    const uint32_t length = (uint32_t)sequence->tokens.length;
+    if (sequence->n_there < length) {
+        REALM_TRY(session_append(sequence->session,
+                                 sequence->number,
+                                 sequence->tokens.ids + sequence->n_there,
+                                 length - sequence->n_there,
+                                 NULL,
+                                 error));
+        sequence->n_there = length;
+        sequence->n_common = length;
+    }
+    return REALM_OK;
+}
+
+realm_status steps_bring_up(struct instance *instance,
+                            struct guest_sequence *sequence,
+                            struct realm_error *error)
+{
+    const realm_status status = bring_up(instance, sequence, error);
+    if (status != REALM_OK) {
+        steps_forget(sequence);
+    }
+    return status;
+}
+
+void steps_fork(struct guest_sequence *original, struct guest_sequence *copy)
+{
+    session_sequence number;
+    if (original->number == 0 ||
+        session_fork(original->session, original->number, &number, NULL, NULL) != REALM_OK) {
+        return;
+    }
+    copy->session = original->session;
+    copy->number = number;
+    copy->n_there = original->n_there;
+    copy->n_common = original->n_common;
+}
+
+void steps_note_cut(struct guest_sequence *sequence)
+{
+    if (sequence->n_common > sequence->tokens.length) {
+        sequence->n_common = (uint32_t)sequence->tokens.length;
+    }
+}
+
+void steps_forget(struct guest_sequence *sequence)
+{
+    if (sequence->number != 0) {
+        (void)REALM_INVARIANT(session_drop(sequence->session, sequence->number, NULL) == REALM_OK);
+        sequence->number = 0;
+    }
+}
+
+bool steps_next(struct instance *instance, struct event *out, struct session **from)
+{
+    for (const struct guest_session *one = instance->sessions; one != NULL; one = one->next) {
+        if (session_next(one->session, out)) {
+            *from = one->session;
+            return true;
+        }
+    }
+    return false;
+}

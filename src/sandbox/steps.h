@@ -1,0 +1,33 @@
+/* A guest's sequences in the engine, for those it steps itself.
+ *
+ * The guest's list of tokens is what counts; the engine's sequence is brought up to it before a
+ * step (what both begin with is kept, the rest is cut and appended), so it is only a cache of
+ * computed tokens: it may be given up at any time. */
+#ifndef REALM_SANDBOX_STEPS_H
+#define REALM_SANDBOX_STEPS_H
+
+#include "sandbox/objects.h"
+
+/* One model's session of an instance. */
+struct guest_session {
+    struct guest_session *next;
+    struct engine_model *model;
+    struct session *session;
+};
+
+/* Gives all sessions of an instance back; its sequences must have gone before. */
+void steps_end(struct instance *instance);
+/* Puts the sequence's tokens into its session.  Errors: the session's. */
+REALM_MUST_CHECK realm_status steps_bring_up(struct instance *instance,
+                                             struct guest_sequence *sequence,
+                                             struct realm_error *error);
+/* Shares what the original has computed, where it has; never fails. */
+void steps_fork(struct guest_sequence *original, struct guest_sequence *copy);
+/* The list was cut. */
+void steps_note_cut(struct guest_sequence *sequence);
+/* The engine's sequence goes; the list stays. */
+void steps_forget(struct guest_sequence *sequence);
+/* The next event of any session; those of operations nobody waits for come too. */
+bool steps_next(struct instance *instance, struct event *out, struct session **from);
+
+#endif
