@@ -31,6 +31,7 @@ struct account {
     uint32_t step_running;    /* sequences that hold a place; of the model whose step it is */
     uint32_t step_pages;      /* pages they hold */
     uint32_t step_idle_pages; /* pages of those that hold no place */
+    bool step_decodes;        /* one of its sequences decodes in the step */
 };
 
 /* Counts a request in.  False: the account has as many as it may. */

@@ -37,6 +37,7 @@ static void begin_list(const struct sequence_list *list)
         s->generation->account->step_running = 0;
         s->generation->account->step_pages = 0;
         s->generation->account->step_idle_pages = 0;
+        s->generation->account->step_decodes = false;
         if (s->held != NULL) {
             held_count_ring_room(s->held);
         } else if (s->state != SEQUENCE_IDLE) {
@@ -280,6 +281,7 @@ static uint32_t pick(struct engine_model *model, struct sequence *sequence, uint
     const bool speaks = !sequence->quiet && n_computed >= sequence->n_tokens;
     sequence->step_n_logits = speaks ? n_computed - sequence->n_tokens + 1 : 0;
     model->n_draft_rows_left -= speaks ? sequence->step_n_logits - 1 : 0;
+    sequence->generation->account->step_decodes |= sequence->state == SEQUENCE_DECODE;
     model->picked[model->n_picked++] = sequence;
     return n_rows;
 }
@@ -467,10 +469,10 @@ static uint32_t go_on(struct engine_model *model, struct sequence *s, uint32_t n
 /* Prompts in chunks, those that run and those that wait, in the order of fairness.  A parked one is
  * passed over, and so is one whose next page another one computes in this step: it takes the page
  * in the next.  One that finds too few pages holds those that wait behind it, or it might wait for
- * ever.
- */
-static void pick_prefill(struct engine_model *model, uint32_t n_rows_left)
+ * ever.  n_for_others: further rows, for accounts that do not decode in this step. */
+static void pick_prefill(struct engine_model *model, uint32_t n_rows, uint32_t n_for_others)
 {
+    uint32_t n_rows_left = n_rows + n_for_others;
     const uint32_t n_preempted = model->n_preempted;
     bool may_admit = true;
     while (n_rows_left > 0 && model->n_picked < model->max_sequences) {
@@ -484,16 +486,17 @@ static void pick_prefill(struct engine_model *model, uint32_t n_rows_left)
             running == NULL || (waiting != NULL && fairness_before(waiting->generation->account,
                                                                    running->generation->account));
         struct sequence *const s = enters ? waiting : running;
+        const uint32_t n_kept = s->generation->account->step_decodes ? n_for_others : 0;
+        if (n_rows_left <= n_kept) {
+            return;
+        }
         if (!take_ring_room(s)) {
             continue;
         }
-        if (enters) {
-            const uint32_t n_rows = enter(model, s, n_rows_left);
-            may_admit = n_rows > 0 || s->step_passed;
-            n_rows_left -= n_rows;
-        } else {
-            n_rows_left -= go_on(model, s, n_rows_left);
-        }
+        const uint32_t n_taken =
+            enters ? enter(model, s, n_rows_left - n_kept) : go_on(model, s, n_rows_left - n_kept);
+        may_admit = may_admit && (!enters || n_taken > 0 || s->step_passed);
+        n_rows_left -= n_taken;
     }
 }
 
@@ -502,15 +505,18 @@ uint32_t scheduler_pick(struct engine_model *model)
     begin(model);
     make_place(model);
     const uint32_t n_made_place = model->n_preempted;
-    uint32_t n_rows_left = pick_decoding(model, model->max_rows);
+    const uint32_t n_rows_left = pick_decoding(model, model->max_rows);
+    uint32_t n_rows = n_rows_left;
+    uint32_t n_with_others = n_rows_left;
     if (model->n_picked > 0) {
-        const uint32_t most =
-            pace_prefill_rows(&model->pace, model->itl_target_ns, model->max_rows);
-        n_rows_left = n_rows_left < most ? n_rows_left : most;
+        const struct pace *const pace = &model->pace;
+        const uint64_t target_ns = model->itl_target_ns;
+        n_rows = pace_prefill_rows(pace, target_ns, n_rows_left);
+        n_with_others = pace_prefill_rows(pace, target_ns + (uint64_t)pace->decode_ns, n_rows_left);
     }
     /* Where pages were short, nobody new comes in. */
     if (model->n_preempted == n_made_place) {
-        pick_prefill(model, n_rows_left);
+        pick_prefill(model, n_rows, n_with_others - n_rows);
     }
     return model->n_preempted;
 }

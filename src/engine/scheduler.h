@@ -1,9 +1,13 @@
 /* Which sequences run in the next step of a model, and with how many rows.
  *
  * Decoding sequences come first (one row each), then prefill in chunks, in the order of fairness.h,
- * as many rows as keep the step within the inter-token target.  Before each chunk a
- * sequence takes the pages that the index knows by then; of several with one beginning in one step,
- * one computes it.  Where pages are short, the youngest sequence of the
+ * as many rows as keep the step within the inter-token target.  Prompts of accounts that do not
+ * decode in the step may take the whole target beside the decoding of others, so that whoever comes
+ * to a busy machine does not wait for many small chunks: then a step takes at most twice the
+ * target, or what decoding takes and the target.
+ *
+ * Before each chunk a sequence takes the pages that the index knows by then; of several with one
+ * beginning in one step, one computes it.  Where pages are short, the youngest sequence of the
  * account furthest ahead is preempted: its pages go (full ones stay known while nobody needs the
  * room), its tokens stay, and it is computed again later with the same answer.  An account that
  * waits with nothing running gets a place in this way even when all are taken.  Before any that
@@ -14,7 +18,7 @@
 
 #include "engine/engine_model.h"
 
-/* Fills model->picked with sequences whose step_rows, pages and step_wants_logits are set, and
+/* Fills model->picked with sequences whose step_rows, pages and step_n_logits are set, and
  * model->copies; sequences that pass their account's cap of pages alone are marked.  Returns how
  * many were preempted.  n_picked 0: nothing can run now. */
 uint32_t scheduler_pick(struct engine_model *model);

@@ -29,7 +29,7 @@ static void models_run_by_turns(void **state)
         token_id prompts[N_FLOOD][16];
         struct tiny_answer answer;
         struct engine_stats stats;
-        const struct engine_options options = {.n_threads = 2};
+        const struct engine_options options = {.n_threads = 1};
         const struct engine_model_options model_options = {.context_length = 256,
                                                            .max_sequences = 4};
         assert_int_equal(engine_create(&options, &tiny.engine, NULL), REALM_OK);

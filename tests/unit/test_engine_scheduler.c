@@ -1,0 +1,266 @@
+/* Who is picked for a step and with how many rows: the scheduler by itself, without a thread and
+ * without time. */
+#include "engine/generation.h"
+#include "engine/scheduler.h"
+#include "engine/step.h"
+#include "support/tiny_engine.h"
+
+#include <stdlib.h>
+
+#define MS UINT64_C(1000000)
+
+struct rig {
+    struct backend *backend;
+    struct engine_model *model;
+    struct fairness fairness;
+    _Atomic uint32_t n_pending;
+};
+
+static void rig_open(struct rig *rig, uint32_t max_sequences)
+{
+    char path[1024];
+    struct realm_error error;
+    const struct backend_options backend_options = {.n_threads = 1};
+    const struct engine_model_options options = {.context_length = 512,
+                                                 .max_sequences = max_sequences};
+    memset(rig, 0, sizeof *rig);
+    (void)snprintf(path, sizeof path, "%s/golden/models/llama_tied.gguf", REALM_TEST_DATA);
+    assert_int_equal(backend_create(&backend_options, &rig->backend, &error), REALM_OK);
+    if (engine_model_open(rig->backend, "tiny", path, &options, &rig->model, &error) != REALM_OK) {
+        fail_msg("%s", error.message);
+    }
+    fairness_init(&rig->fairness, 0, 0);
+    rig->model->fairness = &rig->fairness;
+    rig->model->n_pending = &rig->n_pending;
+    rig->model->itl_target_ns = 100 * MS;
+    clock_freeze(1000 * MS);
+}
+
+static void rig_close(struct rig *rig)
+{
+    clock_freeze(UINT64_MAX);
+    engine_model_close(rig->model);
+    backend_destroy(rig->backend);
+}
+
+/* A request with a prompt of n tokens, waiting. */
+static struct generation *arrive(struct rig *rig, struct account *account, uint32_t n)
+{
+    static uint32_t seed;
+    token_id prompt[512];
+    struct generation *generation;
+    const struct prefix_chains chains = {.own = NULL};
+    tiny_prompt(seed++, n, prompt);
+    const struct request request = {.model = rig->model,
+                                    .account = account,
+                                    .prompt = prompt,
+                                    .n_prompt = n,
+                                    .ignore_end = true};
+    assert_int_equal(generation_create(&request, 512, &chains, rig->model->pool, &generation, NULL),
+                     REALM_OK);
+    assert_true(account_try_enter(account));
+    rig->n_pending++;
+    fairness_arrive(&rig->fairness, account);
+    sequence_list_append(&rig->model->waiting, generation->sequences[0]);
+    return generation;
+}
+
+static void read_away(struct generation *generation)
+{
+    struct event event;
+    while (generation_next(generation, &event)) {
+    }
+}
+
+/* A machine whose decoding takes 50 ms, and a row of prefill 1 ms. */
+static void run_step(struct rig *rig)
+{
+    assert_true(step_run(rig->model));
+    rig->model->pace = (struct pace){.decode_ns = 50.0 * MS, .prefill_row_ns = 1.0 * MS};
+}
+
+static uint32_t rows_of(const struct generation *generation)
+{
+    return generation->sequences[0]->step_rows;
+}
+
+/* Ends all and releases those that are given. */
+static void end(struct rig *rig, struct generation **generations, uint32_t n)
+{
+    step_end_all(rig->model);
+    for (uint32_t i = 0; i < n; i++) {
+        generation_release(generations[i]);
+    }
+}
+
+static void alone_a_prompt_takes_all_rows(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 8);
+    struct account *const a = tiny_account(1, &(struct account_options){.label = "a"});
+    struct generation *generation = arrive(&rig, a, 300);
+    run_step(&rig);
+    assert_int_equal(rows_of(generation), 300);
+    end(&rig, &generation, 1);
+    account_release(a);
+    rig_close(&rig);
+}
+
+/* 50 ms of decoding leave 50 rows, cut to whole pages; who does not decode yet gets the whole
+ * target, and goes first or not at all. */
+static void prompts_are_cut_to_the_target(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct generation *generations[4];
+    rig_open(&rig, 8);
+    struct account *const busy = tiny_account(1, &(struct account_options){.label = "busy"});
+    struct account *const fresh = tiny_account(2, &(struct account_options){.label = "fresh"});
+    generations[0] = arrive(&rig, busy, 20);
+    run_step(&rig);
+    generations[1] = arrive(&rig, busy, 300);
+    run_step(&rig);
+    assert_int_equal(rows_of(generations[0]), 1);
+    assert_int_equal(rows_of(generations[1]), 48);
+    run_step(&rig);
+    assert_int_equal(rows_of(generations[1]), 48);
+
+    generations[2] = arrive(&rig, fresh, 70);
+    generations[3] = arrive(&rig, fresh, 200);
+    rig.fairness.active->served = 0; /* the one that came last: fresh */
+    assert_ptr_equal(rig.fairness.active, fresh);
+    run_step(&rig);
+    assert_int_equal(rows_of(generations[0]), 1);
+    assert_int_equal(rows_of(generations[2]), 70);
+    assert_int_equal(rows_of(generations[3]), 16); /* 30 are left, a page is whole */
+    assert_int_equal(rows_of(generations[1]), 0);
+    /* It decodes: from now on it is cut like everybody. */
+    run_step(&rig);
+    assert_int_equal(rows_of(generations[2]), 1);
+    assert_int_equal(rows_of(generations[3]), 48);
+    assert_int_equal(rows_of(generations[1]), 2); /* what is left is used, though it is no page */
+    end(&rig, generations, 4);
+    account_release(busy);
+    account_release(fresh);
+    rig_close(&rig);
+}
+
+/* Rows for those who do not decode are not given to those who do. */
+static void what_is_kept_for_others_is_not_taken(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct generation *generations[3];
+    rig_open(&rig, 8);
+    struct account *const busy =
+        tiny_account(1, &(struct account_options){.label = "busy", .priority = 1});
+    struct account *const fresh = tiny_account(2, &(struct account_options){.label = "fresh"});
+    generations[0] = arrive(&rig, busy, 20);
+    run_step(&rig);
+    generations[1] = arrive(&rig, busy, 40);
+    generations[2] = arrive(&rig, fresh, 300);
+    run_step(&rig);
+    assert_int_equal(rows_of(generations[1]), 40); /* goes first, within its own 50 */
+    assert_int_equal(rows_of(generations[2]), 48); /* of the 60 that are left */
+    end(&rig, generations, 3);
+    account_release(busy);
+    account_release(fresh);
+    rig_close(&rig);
+}
+
+static void higher_priorities_go_first(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct generation *generations[3];
+    rig_open(&rig, 2);
+    struct account *const low =
+        tiny_account(1, &(struct account_options){.label = "low", .priority = -1});
+    struct account *const high =
+        tiny_account(2, &(struct account_options){.label = "high", .priority = 1});
+    generations[0] = arrive(&rig, low, 30);
+    generations[1] = arrive(&rig, high, 30);
+    generations[2] = arrive(&rig, high, 30);
+    run_step(&rig);
+    assert_int_equal(rows_of(generations[0]), 0);
+    assert_int_equal(rows_of(generations[1]), 30);
+    assert_int_equal(rows_of(generations[2]), 30);
+    end(&rig, generations, 3);
+    account_release(low);
+    account_release(high);
+    rig_close(&rig);
+}
+
+/* Three accounts that always have something waiting, on two places, with weights 1, 2 and 4: what
+ * each was served stands as their weights do, and never apart by more than the bound. */
+static void weights_share_the_machine(void **state)
+{
+    (void)state;
+    enum { N = 3, N_STEPS = 4000, PROMPT = 24, LENGTH = 40, PLACES = 2 };
+    static const uint32_t weights[N] = {1, 2, 4};
+    struct rig rig;
+    struct account *accounts[N];
+    struct generation *waiting[N][4] = {{NULL}};
+    rig_open(&rig, PLACES);
+    for (uint32_t a = 0; a < N; a++) {
+        const struct account_options like = {.label = "tenant", .weight = weights[a]};
+        accounts[a] = tiny_account((uint8_t)a, &like);
+    }
+    uint64_t greatest = 0;
+    for (uint32_t step = 0; step < N_STEPS; step++) {
+        for (uint32_t i = 0; i < N * 4; i++) {
+            struct generation **const place = &waiting[i % N][i / N];
+            if (*place != NULL && (*place)->sequences[0]->n_tokens >= LENGTH) {
+                generation_cancel(*place);
+                step_sweep(rig.model);
+            }
+            if (*place != NULL) {
+                read_away(*place);
+            }
+            if (*place != NULL && (*place)->sequences[0]->state == SEQUENCE_ENDED) {
+                generation_release(*place);
+                *place = NULL;
+            }
+            if (*place == NULL) {
+                *place = arrive(&rig, accounts[i % N], PROMPT);
+            }
+        }
+        run_step(&rig);
+        for (uint32_t a = 1; a < N; a++) {
+            const int64_t gap = (int64_t)(accounts[a]->served - accounts[0]->served);
+            greatest = (uint64_t)llabs(gap) > greatest ? (uint64_t)llabs(gap) : greatest;
+        }
+    }
+    const uint64_t bound = UINT64_C(2) * FAIRNESS_COMPLETION_WEIGHT * PLACES * LENGTH << 20;
+    print_message(
+        "gap %llu, bound %llu\n", (unsigned long long)greatest, (unsigned long long)bound);
+    assert_true(greatest <= bound);
+    assert_true(accounts[0]->served > 10 * bound); /* they all got on */
+    for (uint32_t i = 0; i < N * 4; i++) {
+        generation_cancel(waiting[i % N][i / N]);
+    }
+    step_sweep(rig.model);
+    for (uint32_t i = 0; i < N * 4; i++) {
+        generation_release(waiting[i % N][i / N]);
+    }
+    assert_int_equal(rig.n_pending, 0);
+    assert_true(page_pool_audit(rig.model->pool));
+    assert_int_equal(page_pool_n_free(rig.model->pool), page_pool_n_pages(rig.model->pool));
+    for (uint32_t a = 0; a < N; a++) {
+        account_release(accounts[a]);
+    }
+    rig_close(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(alone_a_prompt_takes_all_rows),
+        cmocka_unit_test(prompts_are_cut_to_the_target),
+        cmocka_unit_test(what_is_kept_for_others_is_not_taken),
+        cmocka_unit_test(higher_priorities_go_first),
+        cmocka_unit_test(weights_share_the_machine),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
