@@ -79,6 +79,7 @@ static bool authenticate(struct exchange *exchange)
         return false;
     }
     memcpy(exchange->tenant, caller.tenant, sizeof exchange->tenant);
+    exchange->scopes = caller.scopes;
     account_retain(caller.account);
     exchange->account = caller.account;
     return true;

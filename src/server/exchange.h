@@ -29,6 +29,7 @@ struct exchange {
     char request_id[REQUEST_ID_LENGTH + 1];
     char key_id[KEY_ID_LENGTH + 1];
     char tenant[TENANT_NAME_BYTES];
+    uint32_t scopes;         /* of the key */
     struct account *account; /* retained; NULL where no key was asked for */
     uint64_t begin_ns;
     struct strbuf body;

@@ -55,6 +55,7 @@ U32_FIELD(read_mirostat, completion->request.sampling.mirostat, 0, 2)
 U32_FIELD(read_n, completion->request.n_choices, 1, REQUEST_MAX_CHOICES)
 U32_FIELD(read_min_tokens, completion->request.min_tokens, 0, MAX_TOKENS_FIELD)
 BOOL_FIELD(read_ignore_eos, completion->request.ignore_end)
+BOOL_FIELD(read_publish_prefix, completion->request.publish)
 BOOL_FIELD(read_stream, completion->stream)
 
 /* To a client 0 is the narrowest cut, to the sampler it is none. */
@@ -214,6 +215,7 @@ const struct field_row field_rows_common[] = {
     {"stop", field_stop},
     {"stop_token_ids", field_stop_token_ids},
     {"ignore_eos", read_ignore_eos},
+    {"publish_prefix", read_publish_prefix},
     {"skip_special_tokens", read_special},
     {"temperature", read_temperature},
     {"top_p", read_top_p},

@@ -62,6 +62,18 @@ bool prepare_hand_over(struct exchange *exchange)
     return true;
 }
 
+/* What not every key may ask for. */
+static realm_status check_rights(struct exchange *exchange)
+{
+    if (exchange->completion->request.publish && (exchange->scopes & SCOPE_ADMIN) == 0) {
+        return problem_set(&exchange->problem,
+                           REALM_PERMISSION_DENIED,
+                           "publish_prefix",
+                           "publish_prefix needs a key for admin");
+    }
+    return REALM_OK;
+}
+
 static void prepare(struct exchange *exchange, enum completion_kind kind)
 {
     struct server *const server = exchange->server;
@@ -71,6 +83,9 @@ static void prepare(struct exchange *exchange, enum completion_kind kind)
                                            exchange->body.length,
                                            &exchange->completion,
                                            &exchange->problem);
+    if (status == REALM_OK) {
+        status = check_rights(exchange);
+    }
     if (status == REALM_OK) {
         if (exchange->completion->stream) {
             exchange->content_type = "text/event-stream";

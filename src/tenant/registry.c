@@ -317,6 +317,7 @@ static realm_status check_key(const struct tenant_key *key,
                                wanted);
     }
     out->account = key->tenant->account;
+    out->scopes = key->record.scopes;
     (void)snprintf(out->tenant, sizeof out->tenant, "%s", key->tenant->record.name);
     return REALM_OK;
 }

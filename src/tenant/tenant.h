@@ -63,6 +63,7 @@ struct tenant_caller {
     struct account *account;        /* the registry's: retain it to keep it */
     char key_id[KEY_ID_LENGTH + 1]; /* what logs may show, also of an unknown key */
     char tenant[TENANT_NAME_BYTES]; /* "" if nobody */
+    uint32_t scopes;                /* of the key */
 };
 
 /* UNAUTHENTICATED: no such key, or it has expired or is disabled, or its tenant is (the message

@@ -221,6 +221,7 @@ EXTENSION_ACTS = {
     "guided_regex": ({}, {"guided_regex": "[0-9]{4}"}),
     "guided_grammar": ({}, {"guided_grammar": 'start: "no" | "never"'}),
     "add_generation_prompt": ({}, {"add_generation_prompt": False}),
+    "publish_prefix": None,  # tests/api/test_tenants.py
     "chat_template_kwargs": None,  # tests/unit/test_server_fields.c: this model's template has no variable
 }
 

@@ -113,6 +113,24 @@ def test_tenants_have_prefixes_and_numbers_of_their_own(served):
     assert 'realm_tenant_generation_tokens_total{tenant="default"} 0' in page
 
 
+def test_a_published_prefix_is_found_by_all(served):
+    server, realm = served
+    realm("tenant", "create", "one")
+    ordinary = realm("key", "create", "--tenant", "one").strip()
+    admin = realm("key", "create", "--scopes", "all").strip()
+    words = "Pack my box with five dozen liquor jugs. " * 10
+    with pytest.raises(openai.PermissionDeniedError, match="admin"):
+        ask(server, ordinary, extra_body={"publish_prefix": True})
+
+    def cached(key, **more):
+        with client_of(server, key) as client:
+            answer = client.completions.create(model="smollm2", prompt=words, max_tokens=1, extra_body=more)
+        return answer.usage.prompt_tokens_details.cached_tokens
+
+    assert cached(admin, publish_prefix=True) == 0
+    assert cached(ordinary) > 50
+
+
 def test_a_tenants_bound_is_a_429_for_it_alone(served):
     server, realm = served
     realm("tenant", "create", "small", "--max-running", "1", "--max-waiting", "1")
