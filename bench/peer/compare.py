@@ -154,7 +154,7 @@ def write_page(options, lines, samples):
     target = ROOT / "bench/results" / f"{name}.csv"
     target.parent.mkdir(exist_ok=True)
     with open(target, "w", newline="") as file:
-        writer = csv.writer(file)
+        writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["model", "test", "program", "round", "tok_s"])
         for (label, test, program), values in samples.items():
             writer.writerows([label, test, program, i + 1, f"{v:.2f}"] for i, v in enumerate(values))
@@ -186,7 +186,8 @@ def main():
     lines = ["", f"Machine: {machine()}; {options.threads} threads. {limits_of(options, files['smollm2'])}.  ",
              f"{datetime.date.today()}, {version}, llama.cpp from {llama_cpp.PACKAGE}, built natively; medians of "
              f"{options.rounds} rounds (least-most).  ",
-             "Command: `bench/peer/compare.py" + (" --types`" if options.types else "`"), "", *table(samples, parts), "",
+             f"Command: `bench/peer/compare.py --rounds {options.rounds}" + (" --types`" if options.types else "`"), "",
+             *table(samples, parts), "",
              "![The same as bars](benchmarks.svg)", ""]
     if options.types:
         typed, typed_parts = measure_rounds(programs, quantise_all(options, files), min(3, options.rounds))
