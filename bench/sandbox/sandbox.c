@@ -244,7 +244,7 @@ static void measure_live(struct program *program)
 
 int main(int argc, char **argv)
 {
-    if (argc == 2 && strcmp(argv[1], "compile-program") == 0) {
+    if (argc == 2 && strcmp(argv[1], SANDBOX_COMPILE_COMMAND) == 0) {
         return sandbox_compiler_main();
     }
     struct realm_error error;

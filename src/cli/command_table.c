@@ -5,6 +5,7 @@ static const struct command_row commands[] = {
     {"serve", cmd_serve, "serve models over the OpenAI API"},
     {"tenant", cmd_tenant, "customers of the server, and what each may have"},
     {"key", cmd_key, "API keys: make, list, disable, revoke, rotate"},
+    {"program", cmd_program, "WebAssembly programs that run beside a model"},
     {"models", cmd_models, "list, show and fetch models"},
     {"quantize", cmd_quantize, "write a model with smaller weights"},
     {"tokenize", cmd_tokenize, "text on standard input to token ids"},

@@ -3,6 +3,7 @@
 #include "base/trace.h"
 #include "cli/command.h"
 #include "cli/term.h"
+#include "sandbox/sandbox.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -97,6 +98,10 @@ static int run_command(const struct command_row *command, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    /* The sandbox starts this program again to compile a module, see sandbox/compile.h. */
+    if (argc == 2 && strcmp(argv[1], SANDBOX_COMPILE_COMMAND) == 0) {
+        return sandbox_compiler_main();
+    }
     /* A reader that went away is an error of a write, not the end of the process. */
     (void)signal(SIGPIPE, SIG_IGN);
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||

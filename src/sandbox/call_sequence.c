@@ -225,11 +225,11 @@ int64_t call_sequence_save(struct call *call)
     const struct bytes bytes = {.data = (const uint8_t *)value.text, .length = value.length};
     if (value.failed) {
         result = call_fail(call, REALM_GUEST_FAILED, "out of memory");
-    } else if (store_set(&call->instance->tenant->store,
-                         key,
-                         bytes,
-                         call->instance->limits.stored_bytes,
-                         &error) != REALM_OK) {
+    } else if (value_store_set(&call->instance->tenant->store,
+                               key,
+                               bytes,
+                               call->instance->limits.stored_bytes,
+                               &error) != REALM_OK) {
         result = call_fail_with(call, &error);
     }
     strbuf_deinit(&value);
@@ -286,7 +286,7 @@ int64_t call_sequence_open(struct call *call)
     }
     struct strbuf value;
     strbuf_init(&value, ALLOC_GUEST, SIZE_MAX);
-    if (store_get(&call->instance->tenant->store, key, &value, &error) != REALM_OK) {
+    if (value_store_get(&call->instance->tenant->store, key, &value, &error) != REALM_OK) {
         result = call_fail_with(call, &error);
     } else {
         result = open_saved(call, model, &value);

@@ -54,7 +54,7 @@ int64_t call_kv_get(struct call *call)
     struct strbuf value;
     strbuf_init(&value, ALLOC_GUEST, STORE_MAX_VALUE_BYTES);
     const realm_status status =
-        store_get(&call->instance->tenant->store, key.bytes, &value, &error);
+        value_store_get(&call->instance->tenant->store, key.bytes, &value, &error);
     result = give_found(call, status, &value, &error);
     strbuf_deinit(&value);
     return result;
@@ -79,11 +79,11 @@ int64_t call_kv_set(struct call *call)
                          value.length,
                          STORE_MAX_VALUE_BYTES);
     }
-    return store_set(&call->instance->tenant->store,
-                     key.bytes,
-                     value,
-                     call->instance->limits.stored_bytes,
-                     &error) == REALM_OK
+    return value_store_set(&call->instance->tenant->store,
+                           key.bytes,
+                           value,
+                           call->instance->limits.stored_bytes,
+                           &error) == REALM_OK
                ? 0
                : call_fail_with(call, &error);
 }
@@ -96,7 +96,7 @@ int64_t call_kv_delete(struct call *call)
     if (!read_key(call, 0, false, &key, &result)) {
         return result;
     }
-    return store_delete(&call->instance->tenant->store, key.bytes, &error) == REALM_OK
+    return value_store_delete(&call->instance->tenant->store, key.bytes, &error) == REALM_OK
                ? 0
                : call_fail_with(call, &error);
 }
@@ -111,7 +111,7 @@ int64_t call_kv_list(struct call *call)
     }
     struct strbuf list;
     strbuf_init(&list, ALLOC_GUEST, (size_t)8 * MAX_LISTED_KEYS * STORE_MAX_KEY_BYTES);
-    const realm_status status = store_list(
+    const realm_status status = value_store_list(
         &call->instance->tenant->store, prefix.bytes, PREFIX_BYTES, MAX_LISTED_KEYS, &list, &error);
     result = give_found(call, status, &list, &error);
     strbuf_deinit(&list);

@@ -125,6 +125,7 @@ static void take_end(struct call *call, struct guest_stream *stream)
     if (stream->child != NULL) {
         call->instance->prompt_tokens += stream->child_event.usage.prompt_tokens;
         call->instance->completion_tokens += stream->child_event.usage.completion_tokens;
+        invoke_give_back(call->instance, &stream->loan, &stream->child_event.usage);
         keep_words(call, stream->child_event.message);
     } else {
         keep_words(call, stream->event.message);

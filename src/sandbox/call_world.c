@@ -56,7 +56,7 @@ int64_t call_usage(struct call *call)
 {
     struct instance *instance = call->instance;
     const struct sandbox_limits *limits = &instance->limits;
-    const uint64_t stored = store_held_bytes(&instance->tenant->store);
+    const uint64_t stored = value_store_held_bytes(&instance->tenant->store);
     uint64_t fuel_left = 0;
     wasmtime_error_t *error = wasmtime_context_get_fuel(instance->context, &fuel_left);
     if (error != NULL) {

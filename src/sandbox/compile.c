@@ -56,7 +56,7 @@ static bool make_pipes(int in[2], int out[2])
 /* The child gets nothing of this process but the two pipes: no other file, no environment. */
 static int spawn(const char *compiler, int in, int out, pid_t *pid)
 {
-    char command[] = COMPILE_COMMAND;
+    char command[] = SANDBOX_COMPILE_COMMAND;
     char name[] = "realm";
     char *const arguments[] = {name, command, NULL};
     char *const environment[] = {NULL};

@@ -13,7 +13,6 @@ struct compile_order {
 };
 
 #define COMPILE_MAX_CODE_BYTES ((size_t)512 * 1024 * 1024)
-#define COMPILE_COMMAND        "compile-program"
 
 /* Compiled code of a module, by alloc_free.  compiler: see sandbox_options.
  * INVALID_FORMAT with Wasmtime's words; RESOURCE_EXHAUSTED names compile_ms or

@@ -78,6 +78,7 @@ struct instance {
     struct step_run *step;          /* the step it is in, or was in last */
     uint64_t n_sequences;
     uint64_t n_sequence_tokens;
+    uint64_t fuel_back; /* that programs it invoked have left */
     uint64_t host_calls;
     uint64_t output_bytes;
     uint64_t log_bytes;

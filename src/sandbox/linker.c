@@ -87,6 +87,8 @@ static bool pay(struct instance *instance, uint32_t fuel)
 {
     uint64_t left = 0;
     wasmtime_error_t *error = wasmtime_context_get_fuel(instance->context, &left);
+    left += instance->fuel_back;
+    instance->fuel_back = 0;
     if (error == NULL && left >= fuel) {
         error = wasmtime_context_set_fuel(instance->context, left - fuel);
     } else if (error == NULL) {

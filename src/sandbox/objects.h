@@ -33,10 +33,18 @@ struct guest_matcher {
     struct constraint *constraint; /* at its beginning */
 };
 
+/* What a program that was invoked may spend of its caller's. */
+struct invoke_loan {
+    uint64_t fuel;
+    uint64_t host_calls;
+    uint64_t output_bytes;
+};
+
 /* Where events come from: a generation of the engine, or another program. */
 struct guest_stream {
     struct generation *generation;
     struct instance *child;
+    struct invoke_loan loan;         /* of the child */
     struct guest_sequence *sequence; /* of the generation; NULL once it was dropped */
     bool ended;                      /* FINISHED was given */
     uint32_t n_prompt;
@@ -53,6 +61,10 @@ struct guest_sequence *guest_sequence_create(struct engine_model *model);
 void guest_sequence_destroy(struct instance *instance, struct guest_sequence *sequence);
 void guest_sampler_destroy(struct guest_sampler *sampler);
 void guest_matcher_destroy(struct guest_matcher *matcher);
+/* What a program has not spent goes back to its caller. */
+void invoke_give_back(struct instance *instance,
+                      const struct invoke_loan *loan,
+                      const struct instance_usage *usage);
 /* Cancels what runs. */
 void guest_stream_destroy(struct instance *instance, struct guest_stream *stream);
 

@@ -101,7 +101,16 @@ static bool id_is_good(const char *id)
 
 static void tenant_destroy(struct sandbox_tenant *tenant)
 {
-    store_close(&tenant->store);
+    size_t cursor = 0;
+    const void *name;
+    size_t n_name;
+    void *program;
+    while (tenant->programs != NULL &&
+           map_next(tenant->programs, &cursor, &name, &n_name, &program)) {
+        program_release(program);
+    }
+    map_destroy(tenant->programs);
+    value_store_close(&tenant->store);
     mutex_deinit(&tenant->lock);
     alloc_free(tenant->id);
     alloc_free(tenant);
@@ -119,9 +128,15 @@ static realm_status tenant_create(struct sandbox *sandbox,
     mutex_init(&tenant->lock);
     tenant->sandbox = sandbox;
     tenant->id = alloc_string(ALLOC_GUEST, id, strlen(id));
-    realm_status status = tenant->id != NULL
-                              ? store_open(&tenant->store, sandbox->folder, id, error)
-                              : realm_error_out_of_memory(error, strlen(id), "a tenant");
+    realm_status status = map_create(ALLOC_GUEST, &tenant->programs, error);
+    if (status != REALM_OK) {
+        mutex_deinit(&tenant->lock);
+        alloc_free(tenant->id);
+        alloc_free(tenant);
+        return status;
+    }
+    status = tenant->id != NULL ? value_store_open(&tenant->store, sandbox->folder, id, error)
+                                : realm_error_out_of_memory(error, strlen(id), "a tenant");
     if (status == REALM_OK && !map_put(sandbox->tenants, id, strlen(id), tenant)) {
         status = realm_error_out_of_memory(error, strlen(id), "a tenant");
     }
@@ -193,4 +208,46 @@ struct sandbox_limits tenant_limits(struct sandbox_tenant *tenant)
     const struct sandbox_limits limits = tenant->limits;
     mutex_unlock(&tenant->lock);
     return limits;
+}
+
+/* --- programs that programs may call -----------------------------------------------------------
+ */
+
+realm_status sandbox_tenant_publish(struct sandbox_tenant *tenant,
+                                    struct program *program,
+                                    struct realm_error *error)
+{
+    const char *name = program_name(program);
+    mutex_lock(&tenant->lock);
+    struct program *old = map_get(tenant->programs, name, strlen(name));
+    const bool done = map_put(tenant->programs, name, strlen(name), program);
+    if (done) {
+        program_acquire(program);
+    }
+    mutex_unlock(&tenant->lock);
+    if (!done) {
+        return realm_error_out_of_memory(error, strlen(name), "a program's name");
+    }
+    program_release(old);
+    return REALM_OK;
+}
+
+bool sandbox_tenant_withdraw(struct sandbox_tenant *tenant, const char *name)
+{
+    mutex_lock(&tenant->lock);
+    struct program *old = map_remove(tenant->programs, name, strlen(name));
+    mutex_unlock(&tenant->lock);
+    program_release(old);
+    return old != NULL;
+}
+
+struct program *tenant_find_program(struct sandbox_tenant *tenant, const char *name)
+{
+    mutex_lock(&tenant->lock);
+    struct program *program = map_get(tenant->programs, name, strlen(name));
+    if (program != NULL) {
+        program_acquire(program);
+    }
+    mutex_unlock(&tenant->lock);
+    return program;
 }

@@ -74,6 +74,8 @@ REALM_MUST_CHECK realm_status sandbox_open(const struct sandbox_options *options
 /* Ends what runs.  Programs, tenants and instances must have been released.  NULL is fine. */
 void sandbox_close(struct sandbox *sandbox);
 
+#define SANDBOX_COMPILE_COMMAND "compile-program"
+
 /* What `compile-program` does: a module from standard input, compiled code or a message to standard
  * output, under limits that are laid down before the first byte is read.  Returns the exit code. */
 int sandbox_compiler_main(void);
@@ -134,6 +136,14 @@ void program_release(struct program *program);
 const char *program_name(const struct program *program);
 uint32_t program_n_functions(const struct program *program);
 const struct program_function *program_function_at(const struct program *program, uint32_t index);
+
+/* Makes a program callable by the tenant's other programs under its name, in place of what was
+ * there; the tenant holds it until it is withdrawn or released itself. */
+REALM_MUST_CHECK realm_status sandbox_tenant_publish(struct sandbox_tenant *tenant,
+                                                     struct program *program,
+                                                     struct realm_error *error);
+/* False: there was none of that name. */
+bool sandbox_tenant_withdraw(struct sandbox_tenant *tenant, const char *name);
 
 /* --- instances ---------------------------------------------------------------------------------
  */

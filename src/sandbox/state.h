@@ -7,7 +7,7 @@
 #include "sandbox/limits.h"
 #include "sandbox/poller.h"
 #include "sandbox/runtime.h"
-#include "sandbox/store.h"
+#include "sandbox/value_store.h"
 
 struct sandbox_counters {
     _Atomic uint32_t instances;
@@ -36,13 +36,16 @@ struct sandbox_tenant {
     struct sandbox *sandbox;
     uint32_t owners; /* under sandbox->lock */
     char *id;
-    struct mutex lock;            /* limits */
+    struct mutex lock;            /* limits, programs */
+    struct map *programs;         /* name -> struct program, for invoke */
     struct sandbox_limits limits; /* complete */
     _Atomic uint64_t instances;
-    struct store store;
+    struct value_store store;
 };
 
 struct sandbox_limits tenant_limits(struct sandbox_tenant *tenant);
+/* A program by name, one more owner of it; NULL: none was published. */
+struct program *tenant_find_program(struct sandbox_tenant *tenant, const char *name);
 /* One more owner. */
 void tenant_hold(struct sandbox_tenant *tenant);
 

@@ -47,7 +47,7 @@ static HARNESS_UNUSED struct world world;
 
 static HARNESS_UNUSED bool harness_is_compiler(int argc, char **argv)
 {
-    return argc == 2 && strcmp(argv[1], "compile-program") == 0;
+    return argc == 2 && strcmp(argv[1], SANDBOX_COMPILE_COMMAND) == 0;
 }
 
 /* cmocka takes the signals of faults for itself before each test; Wasmtime, which needs them, has

@@ -101,6 +101,72 @@ static void a_guest_that_dies_while_it_steps_leaves_nothing(void **state)
     world_close();
 }
 
+/* Calls the program its request names, and pipes what that emits. */
+static const char caller[] =
+    "(module (import \"realm_v1\" \"request_read\" (func $read (param i32 i32 i32) (result i32)))"
+    " (import \"realm_v1\" \"invoke\""
+    "  (func $invoke (param i32 i32 i32 i32 i32 i32) (result i32)))"
+    " (import \"realm_v1\" \"stream_pipe\" (func $pipe (param i32 i32 i32) (result i32)))"
+    " (memory (export \"memory\") 1) (data (i32.const 500) \"hello there\")"
+    " (func (export \"realm_run\") (result i32) (local $s i32)"
+    "  (local.set $s (call $invoke (i32.const 0)"
+    "   (call $read (i32.const 0) (i32.const 0) (i32.const 100)) (i32.const 0) (i32.const 0)"
+    "   (i32.const 500) (i32.const 11)))"
+    "  (if (i32.lt_s (local.get $s) (i32.const 0)) (then (return (local.get $s))))"
+    "  (drop (call $pipe (local.get $s) (i32.const 1024) (i32.const 200)))"
+    "  (i32.sub (i32.load (i32.const 1036)) (i32.const 1))))"; /* 0: its finish is STOP */
+
+static void publish(const char *name, const char *guest)
+{
+    struct realm_error error;
+    struct program *program = NULL;
+    char path[TEST_PATH_BYTES];
+    char *text;
+    size_t n_bytes;
+    (void)snprintf(path, sizeof path, "%s/guests/%s.wat", REALM_TEST_DATA, guest);
+    assert_int_equal(file_read(path, (size_t)1 << 20, &text, &n_bytes, &error), REALM_OK);
+    wasm_byte_vec_t binary = module_of(text, n_bytes);
+    const struct bytes module = {.data = (const uint8_t *)binary.data, .length = binary.size};
+    assert_int_equal(program_load(world.sandbox, world.tenant, name, module, &program, &error),
+                     REALM_OK);
+    assert_int_equal(sandbox_tenant_publish(world.tenant, program, &error), REALM_OK);
+    program_release(program);
+    wasm_byte_vec_delete(&binary);
+    alloc_free(text);
+}
+
+static void programs_call_each_other_within_the_first_ones_limits(void **state)
+{
+    (void)state;
+    static struct outcome outcome;
+    static struct outcome direct;
+    world_open();
+    struct program *program = load_text(caller);
+    struct program *chat = load_guest("chat");
+    publish("talk", "chat");
+    publish("noise", "flood");
+    run_program(chat, "hello there", &direct);
+    run_program(program, "talk", &outcome);
+    assert_string_equal(outcome.message, "");
+    assert_string_equal(outcome.text, direct.text);
+    assert_int_equal(outcome.usage.completion_tokens, 20);
+    run_program(program, "nobody", &outcome);
+    assert_int_equal(outcome.exit_code, -4);
+    /* The flood has half of its caller's output, and what it emits is emitted once more. */
+    const struct sandbox_limits limits = {.output_bytes = 100000};
+    set_limits(&limits);
+    run_program(program, "noise", &outcome);
+    assert_true(outcome.status != REALM_OK && outcome.n_text_bytes <= 100000);
+    set_limits(NULL);
+    assert_true(sandbox_tenant_withdraw(world.tenant, "talk"));
+    assert_false(sandbox_tenant_withdraw(world.tenant, "talk"));
+    run_program(program, "talk", &outcome);
+    assert_int_equal(outcome.exit_code, -4);
+    program_release(chat);
+    program_release(program);
+    world_close();
+}
+
 static void a_guest_touches_memory_above_4_gb(void **state)
 {
     (void)state;
@@ -247,6 +313,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(chat_program_gives_what_the_engine_gives),
         cmocka_unit_test(stepping_by_hand_gives_what_generate_gives),
         cmocka_unit_test(a_guest_that_dies_while_it_steps_leaves_nothing),
+        cmocka_unit_test(programs_call_each_other_within_the_first_ones_limits),
         cmocka_unit_test(a_guest_touches_memory_above_4_gb),
         cmocka_unit_test(messages_go_in_and_come_back_until_the_input_is_closed),
         cmocka_unit_test(a_slow_reader_gets_every_byte),

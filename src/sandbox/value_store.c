@@ -1,4 +1,4 @@
-#include "sandbox/store.h"
+#include "sandbox/value_store.h"
 
 #include "base/file.h"
 #include "base/log.h"
@@ -43,7 +43,7 @@ static bool append_record(struct strbuf *out, struct bytes key, const struct val
 }
 
 /* Replaces or, with value NULL, removes.  False: out of memory. */
-static bool put(struct store *store, struct bytes key, struct value *value)
+static bool put(struct value_store *store, struct bytes key, struct value *value)
 {
     struct value *old = map_get(store->values, key.data, key.length);
     if (value == NULL) {
@@ -74,7 +74,7 @@ static struct value *make_value(struct bytes bytes)
 }
 
 /* One record at the cursor into the map; false: cut or damaged. */
-static bool replay_one(struct store *store, struct byte_cursor *cursor)
+static bool replay_one(struct value_store *store, struct byte_cursor *cursor)
 {
     uint32_t n_key;
     uint32_t n_value;
@@ -102,7 +102,7 @@ static bool replay_one(struct store *store, struct byte_cursor *cursor)
 }
 
 /* Everything that is whole; what comes after a record that was cut is cut off too. */
-static realm_status replay(struct store *store, struct realm_error *error)
+static realm_status replay(struct value_store *store, struct realm_error *error)
 {
     char *text = NULL;
     size_t n_bytes = 0;
@@ -146,7 +146,7 @@ static bool write_all(int fd, const char *data, size_t n_bytes)
     return true;
 }
 
-static realm_status open_log(struct store *store, struct realm_error *error)
+static realm_status open_log(struct value_store *store, struct realm_error *error)
 {
     store->fd = open(store->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     return store->fd >= 0
@@ -156,7 +156,7 @@ static realm_status open_log(struct store *store, struct realm_error *error)
 }
 
 /* Writes what is alive to a new file in the old one's place. */
-static realm_status rewrite(struct store *store, struct realm_error *error)
+static realm_status rewrite(struct value_store *store, struct realm_error *error)
 {
     struct file_writer *writer = NULL;
     REALM_TRY(file_writer_open(store->path, 0600, &writer, error));
@@ -188,7 +188,7 @@ static realm_status rewrite(struct store *store, struct realm_error *error)
     return open_log(store, error);
 }
 
-static realm_status append_log(struct store *store,
+static realm_status append_log(struct value_store *store,
                                struct bytes key,
                                const struct value *value,
                                struct realm_error *error)
@@ -215,7 +215,7 @@ static realm_status append_log(struct store *store,
     return status;
 }
 
-static void tidy(struct store *store)
+static void tidy(struct value_store *store)
 {
     struct realm_error error;
     const uint64_t alive = store->held_bytes + HEAD_BYTES * (uint64_t)map_length(store->values);
@@ -228,8 +228,10 @@ static void tidy(struct store *store)
 /* --- the face ----------------------------------------------------------------------------------
  */
 
-static realm_status
-open_file(struct store *store, const char *folder, const char *tenant, struct realm_error *error)
+static realm_status open_file(struct value_store *store,
+                              const char *folder,
+                              const char *tenant,
+                              struct realm_error *error)
 {
     char path[PATH_BYTES];
     int n = snprintf(path, sizeof(path), "%s/values", folder);
@@ -251,10 +253,12 @@ open_file(struct store *store, const char *folder, const char *tenant, struct re
     return open_log(store, error);
 }
 
-realm_status
-store_open(struct store *store, const char *folder, const char *tenant, struct realm_error *error)
+realm_status value_store_open(struct value_store *store,
+                              const char *folder,
+                              const char *tenant,
+                              struct realm_error *error)
 {
-    *store = (struct store){.fd = -1};
+    *store = (struct value_store){.fd = -1};
     mutex_init(&store->lock);
     realm_status status = map_create(ALLOC_GUEST, &store->values, error);
     if (status == REALM_OK && folder != NULL) {
@@ -263,7 +267,7 @@ store_open(struct store *store, const char *folder, const char *tenant, struct r
     return status; /* the caller closes in either case */
 }
 
-void store_close(struct store *store)
+void value_store_close(struct value_store *store)
 {
     size_t cursor = 0;
     const void *key;
@@ -287,8 +291,10 @@ static realm_status not_found(struct realm_error *error)
     return realm_error_set(error, REALM_NOT_FOUND, "nothing is stored under this key");
 }
 
-realm_status
-store_get(struct store *store, struct bytes key, struct strbuf *out, struct realm_error *error)
+realm_status value_store_get(struct value_store *store,
+                             struct bytes key,
+                             struct strbuf *out,
+                             struct realm_error *error)
 {
     realm_status status = REALM_OK;
     mutex_lock(&store->lock);
@@ -302,11 +308,11 @@ store_get(struct store *store, struct bytes key, struct strbuf *out, struct real
     return status;
 }
 
-realm_status store_set(struct store *store,
-                       struct bytes key,
-                       struct bytes value,
-                       uint64_t max_bytes,
-                       struct realm_error *error)
+realm_status value_store_set(struct value_store *store,
+                             struct bytes key,
+                             struct bytes value,
+                             uint64_t max_bytes,
+                             struct realm_error *error)
 {
     struct value *block = make_value(value);
     if (block == NULL) {
@@ -338,7 +344,8 @@ realm_status store_set(struct store *store,
     return status;
 }
 
-realm_status store_delete(struct store *store, struct bytes key, struct realm_error *error)
+realm_status
+value_store_delete(struct value_store *store, struct bytes key, struct realm_error *error)
 {
     mutex_lock(&store->lock);
     realm_status status = map_get(store->values, key.data, key.length) != NULL
@@ -361,12 +368,12 @@ static int compare_keys(const void *left, const void *right)
     return order != 0 ? order : (a->length > b->length) - (a->length < b->length);
 }
 
-realm_status store_list(struct store *store,
-                        struct bytes prefix,
-                        size_t skip,
-                        uint32_t max_keys,
-                        struct strbuf *out,
-                        struct realm_error *error)
+realm_status value_store_list(struct value_store *store,
+                              struct bytes prefix,
+                              size_t skip,
+                              uint32_t max_keys,
+                              struct strbuf *out,
+                              struct realm_error *error)
 {
     mutex_lock(&store->lock);
     const size_t n_all = map_length(store->values);
@@ -397,7 +404,7 @@ realm_status store_list(struct store *store,
                 : realm_error_out_of_memory(error, n_all * sizeof(struct bytes), "a list of keys");
 }
 
-uint64_t store_held_bytes(struct store *store)
+uint64_t value_store_held_bytes(struct value_store *store)
 {
     mutex_lock(&store->lock);
     const uint64_t held = store->held_bytes;
