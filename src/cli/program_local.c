@@ -160,7 +160,7 @@ realm_status program_run(int argc, char **argv, struct realm_error *error)
          "which of its functions (the default one)", 0, 0},
         {"request", 'r', ARG_TEXT, &local.request, "JSON",
          "what it is asked, \"-\" for standard input ({})", 0, 0},
-        {"seed", 0, ARG_U64, &local.seed, "N", "of its random numbers (another one each time)", 0, 0},
+        {"seed", 0, ARG_U64, &local.seed, "N", "of its random numbers (a new one)", 0, 0},
         {"threads", 't', ARG_U32, &local.n_threads, "N", "compute threads (one per core)", 1, 1024},
         {0},
     };
