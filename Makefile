@@ -15,7 +15,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 REALM := build/release/realm
 
-.PHONY: help realm all setup serve demo test quick fmt lint layers symbols bench bench-peer fuzz coverage \
+.PHONY: help realm all setup serve demo test quick fmt lint layers symbols bench bench-load bench-peer soak fuzz coverage \
 	install clean
 
 help: ## this list
@@ -74,6 +74,13 @@ bench: realm ## measure both models on this machine
 		path=$$(tools/fetch_model.sh $$model | tail -n1); \
 		$(REALM) bench -m "$$path" --prefill 512 --decode 64 --batch 1,4,16,32 --reps 3; \
 	done
+
+bench-load: realm ## loads of many clients, beside llama.cpp's server (an hour)
+	@bench/server/load.py
+
+soak: all ## ten minutes of everything at once, and whether time tells tenants of each other
+	@build/release/tests/bench_engine_soak --seconds 600
+	@build/release/tests/bench_engine_timing
 
 bench-peer: realm ## measure beside llama.cpp and write docs/benchmarks.md (an hour)
 	@bench/peer/compare.py --types
