@@ -4,7 +4,6 @@
  * test_model_bad_files.c).
  */
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "gguf/gguf.h"
 #include "model/model.h"
@@ -17,12 +16,21 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define N_CUTS       1000u
 #define N_FLIPS      10000u
 #define SLOWEST_NS   1000000000u
 #define MEMORY_BOUND ((uint64_t)64 << 20) /* beyond the file's size */
+
+/* Of this thread's processor time: other work on the machine does not count. */
+static uint64_t spent_ns(void)
+{
+    struct timespec now;
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now), 0);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
 
 /* The file, private: changes are ours alone. */
 static struct {
@@ -79,7 +87,7 @@ static bool try_load(size_t n_bytes, bool with_tokenizer)
     struct realm_error error = {.message = ""};
     struct model *model = NULL;
     struct tokenizer *tokenizer = NULL;
-    const uint64_t start_ns = clock_monotonic_ns();
+    const uint64_t start_ns = spent_ns();
     const uint64_t before = held_bytes();
     bool loads = !refused(
         model_open_bytes((struct bytes){file.data, n_bytes}, NULL, &model, &error), &error);
@@ -90,7 +98,7 @@ static bool try_load(size_t n_bytes, bool with_tokenizer)
         tokenizer_destroy(tokenizer);
         model_close(model);
     }
-    assert_true(clock_monotonic_ns() - start_ns < SLOWEST_NS);
+    assert_true(spent_ns() - start_ns < SLOWEST_NS);
     assert_int_equal(held_bytes(), before);
     return loads;
 }
