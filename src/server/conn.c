@@ -308,7 +308,11 @@ static int end_answer(struct lws *wsi, struct conn *conn)
 static int on_writable(struct lws *wsi, struct conn *conn)
 {
     struct exchange *const exchange = conn->exchange;
-    if (exchange == NULL || exchange->answered || !exchange_pull(exchange)) {
+    if (exchange == NULL || exchange->answered) {
+        return 0;
+    }
+    if (!exchange_pull(exchange)) {
+        await_engine(exchange); /* events came, but an answer in one piece is not whole yet */
         return 0;
     }
     if (exchange->out.failed) {

@@ -164,3 +164,14 @@ def test_a_client_that_holds_its_body_back_does_not_hold_the_end_up(own_server):
     with Connection(server) as connection:
         connection.send(post()[:-10])
         assert server.stop(20) == 0
+
+
+def test_an_answer_in_one_piece_may_take_longer_than_a_client_may(own_server):
+    """The client's time runs while it must take something, not while the answer is made."""
+    server = own_server("--client-timeout", "1")
+    begin = time.monotonic()
+    with openai.OpenAI(base_url=server.url + "/v1", api_key=KEY, max_retries=0, timeout=120) as client:
+        answer = client.completions.create(model="smollm2", prompt="Once", max_tokens=1500,
+                                           extra_body={"ignore_eos": True})
+    assert answer.usage.completion_tokens == 1500
+    assert time.monotonic() - begin > 2.5, "too fast to show it"
