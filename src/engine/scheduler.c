@@ -79,16 +79,23 @@ static bool cap_allows(uint32_t cap, uint64_t n)
     return cap == 0 || n <= cap;
 }
 
-/* Whether the account's caps let a waiting sequence in. */
-static bool may_enter(const struct sequence *s)
+/* Pages it needs for all its text, and for its draft. */
+static uint32_t n_pages_to_go(const struct sequence *s)
+{
+    return page_table_needs(s->pages, sequence_target(s) + s->n_draft - s->n_computed);
+}
+
+/* Whether the account's caps let a waiting sequence in.  One that passes its account's cap of pages
+ * alone never may. */
+static bool may_enter(struct sequence *s)
 {
     const struct account *const account = s->generation->account;
-    const uint32_t n_pages = page_table_n_pages(s->pages) +
-                             page_table_needs(s->pages, sequence_target(s) - s->n_computed);
+    const uint32_t max_pages = atomic_load_explicit(&account->max_pages, memory_order_relaxed);
+    const uint32_t n_pages = page_table_n_pages(s->pages) + n_pages_to_go(s);
+    s->page_cap_passed = !cap_allows(max_pages, n_pages);
     return cap_allows(atomic_load_explicit(&account->max_running, memory_order_relaxed),
                       account->step_running + 1u) &&
-           cap_allows(atomic_load_explicit(&account->max_pages, memory_order_relaxed),
-                      (uint64_t)account->step_pages + n_pages);
+           cap_allows(max_pages, (uint64_t)account->step_pages + n_pages);
 }
 
 /* The waiting sequence that is to enter first, or NULL. */
@@ -380,7 +387,7 @@ static uint32_t enter(struct engine_model *model, struct sequence *s, uint32_t n
         s->step_passed = true;
         return 0;
     }
-    const uint32_t needs = page_table_needs(s->pages, sequence_target(s) - s->n_computed);
+    const uint32_t needs = n_pages_to_go(s);
     const uint32_t n_rows = rows_left(model, s, n_rows_left);
     reclaim_for(model, s, (uint64_t)needs + model->running.length);
     if ((uint64_t)needs + model->running.length > page_pool_n_free(model->pool) &&
@@ -410,8 +417,7 @@ static void make_place(struct engine_model *model)
     if (waiting == NULL || waiting->generation->account->step_running > 0) {
         return;
     }
-    const uint32_t needs =
-        page_table_needs(waiting->pages, sequence_target(waiting) - waiting->n_computed);
+    const uint32_t needs = n_pages_to_go(waiting);
     reclaim_for(model, waiting, (uint64_t)needs + model->running.length);
     while (model->running.length >= model->max_sequences ||
            needs + model->running.length > page_pool_n_free(model->pool)) {

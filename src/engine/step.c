@@ -292,10 +292,10 @@ static realm_status forward(const struct engine_model *model, struct realm_error
 }
 
 /* Ends what passes its account's cap of pages alone. */
-static void end_capped(struct step *step)
+static void end_capped(struct step *step, const struct sequence_list *list)
 {
     struct sequence *next = NULL;
-    for (struct sequence *s = step->model->running.first; s != NULL; s = next) {
+    for (struct sequence *s = list->first; s != NULL; s = next) {
         next = s->next;
         if (!s->page_cap_passed) {
             continue;
@@ -353,7 +353,8 @@ bool step_run(struct engine_model *model)
     struct step step = {.model = model};
     const uint64_t step_span = trace_begin();
     stats_add(&model->stats.preemptions, scheduler_pick(model));
-    end_capped(&step);
+    end_capped(&step, &model->running);
+    end_capped(&step, &model->waiting);
     if (model->n_picked == 0) {
         emit_signal(&step.touched);
         return false;
