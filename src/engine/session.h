@@ -60,8 +60,8 @@ REALM_MUST_CHECK realm_status session_create(struct engine *engine,
                                              const struct session_options *options,
                                              struct session **out,
                                              struct realm_error *error);
-/* Ends all operations and drops all sequences; what was saved stays.  The engine must not be gone
- * before.  NULL is fine. */
+/* Ends all operations and drops all sequences; what was saved stays.  Once the engine is gone, what
+ * it has told can still be read, and nothing but this may follow.  NULL is fine. */
 void session_release(struct session *session);
 
 /* --- events ------------------------------------------------------------------------------------
@@ -195,8 +195,8 @@ REALM_MUST_CHECK realm_status session_verify(struct session *session,
 
 /* --- saved sequences ---------------------------------------------------------------------------
  * Kept in the engine under a name, for all sessions of accounts with the same domain and of the
- * same model, until they are removed or the engine ends.  A name has 1..SESSION_MAX_NAME_BYTES
- * bytes (INVALID_ARGUMENT). */
+ * same model, from the save's DONE until they are removed or the engine ends.  A name
+ * has 1..SESSION_MAX_NAME_BYTES bytes (INVALID_ARGUMENT). */
 
 /* A fork of the sequence under the name, in place of an older one.  DONE with QUOTA_EXCEEDED: over
  * max_saved_pages. */

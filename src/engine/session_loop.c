@@ -234,6 +234,9 @@ void sessions_end_all(struct engine *engine)
 {
     while (engine->sessions != NULL) {
         struct session *const session = engine->sessions;
+        mutex_lock(&session->mutex);
+        session->announced = true; /* for ever: nobody takes arrivals any more */
+        mutex_unlock(&session->mutex);
         run_all(session, held_retire);
         tell_ended(session);
         if (session->spoke) {
