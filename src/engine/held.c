@@ -224,6 +224,7 @@ static void stop(struct held *held, struct operation *operation)
 }
 
 /* Ends the first operation; error: NULL: well. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as forks of forks wait for each other */
 static void end(struct held *held, const struct realm_error *error)
 {
     struct operation *const operation = operation_list_take_first(&held->queue);
@@ -340,6 +341,7 @@ do_at_once(struct held *held, struct operation *operation, struct realm_error *e
 }
 
 /* Goes on with the first operation; false: it waits for steps. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as forks of forks wait for each other */
 static bool proceed(struct held *held)
 {
     struct operation *const operation = held->queue.first;
@@ -348,7 +350,7 @@ static bool proceed(struct held *held)
         realm_error_set(&error, REALM_CANCELLED, "the operation was cancelled");
     } else if (held->failed.status != REALM_OK) {
         error = held->failed;
-    } else if (operation->started) {
+    } else if (operation->started) { /* NOLINT(bugprone-branch-clone): by precedence */
         return false;
     } else if (!operation_wants_logits(operation)) {
         (void)do_at_once(held, operation, &error);
@@ -377,6 +379,7 @@ static void drop(struct held *held)
     session_stir(session);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as forks of forks wait for each other */
 void held_run(struct held *held)
 {
     struct session *const session = held->session;

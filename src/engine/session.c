@@ -509,7 +509,9 @@ realm_status session_step(struct session *session,
     if (ticket != NULL) {
         *ticket = session->last_ticket;
     }
-    list.first->n_parts_left = n_steps;
+    if (list.first != NULL) {
+        list.first->n_parts_left = n_steps;
+    }
     atomic_fetch_add(&session->n_operations, n_steps);
     atomic_fetch_add(&session->engine->n_operations, n_steps);
     send(session, &list, false);
