@@ -1,4 +1,5 @@
 /* realm key: create, list, disable, enable, revoke, rotate. */
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "cli/json_out.h"
 #include "cli/paths.h"
@@ -156,8 +157,9 @@ static realm_status create(int argc, char **argv, struct realm_error *error)
 
 /* Tenants by id, gathered before the keys are walked. */
 struct listing {
-    struct tenant_record tenants[1024];
-    uint32_t n_tenants;
+    struct tenant_record *tenants;
+    size_t n_tenants;
+    size_t n_room;
     const char *only; /* tenant; NULL: all */
     struct json_out *json;
 };
@@ -166,10 +168,21 @@ static realm_status
 gather(void *context, const struct tenant_record *record, struct realm_error *error)
 {
     struct listing *const listing = context;
-    (void)error;
-    if (listing->n_tenants < sizeof listing->tenants / sizeof listing->tenants[0]) {
-        listing->tenants[listing->n_tenants++] = *record;
+    if (listing->n_tenants == listing->n_room) {
+        const size_t n_room = listing->n_room * 2 + 64;
+        struct tenant_record *const tenants =
+            alloc_zeroed(ALLOC_BASE, n_room, sizeof *listing->tenants);
+        if (tenants == NULL) {
+            return realm_error_out_of_memory(error, n_room * sizeof *tenants, "tenants");
+        }
+        if (listing->n_tenants > 0) {
+            memcpy(tenants, listing->tenants, listing->n_tenants * sizeof *tenants);
+        }
+        alloc_free(listing->tenants);
+        listing->tenants = tenants;
+        listing->n_room = n_room;
     }
+    listing->tenants[listing->n_tenants++] = *record;
     return REALM_OK;
 }
 
@@ -180,7 +193,7 @@ list_one(void *context, const struct key_record *record, struct realm_error *err
     const char *tenant = "?";
     char scopes[SCOPES_TEXT_BYTES];
     (void)error;
-    for (uint32_t i = 0; i < listing->n_tenants; i++) {
+    for (size_t i = 0; i < listing->n_tenants; i++) {
         if (listing->tenants[i].id == record->tenant) {
             tenant = listing->tenants[i].name;
         }
@@ -213,7 +226,7 @@ static realm_status list(int argc, char **argv, struct realm_error *error)
     const struct arg_command command = {.usage = "realm key list [options]",
                                         .summary = "The keys, by their ids.",
                                         .options = table};
-    static struct listing listing;
+    struct listing listing;
     const char *operand = NULL;
     struct store *store;
     struct json_out json;
@@ -233,6 +246,7 @@ static realm_status list(int argc, char **argv, struct realm_error *error)
     }
     json_out_end_array(&json);
     store_close(store);
+    alloc_free(listing.tenants);
     if (status == REALM_OK && options.json) {
         return json_out_print(&json, error);
     }

@@ -110,20 +110,19 @@ take_key(void *context, const struct key_record *record, struct realm_error *err
 {
     struct tenant_registry *const registry = context;
     struct tenant *const tenant = find_tenant(registry, record->tenant);
-    return tenant != NULL ? put_key(registry, record, tenant, error) : REALM_OK;
+    return tenant != NULL && tenant->seen ? put_key(registry, record, tenant, error) : REALM_OK;
 }
 
-static void drop_keys(struct tenant_registry *registry)
+static void drop_keys(struct map *keys)
 {
     size_t cursor = 0;
     const void *hash;
     size_t n_bytes;
     void *key;
-    while (registry->keys != NULL && map_next(registry->keys, &cursor, &hash, &n_bytes, &key)) {
+    while (keys != NULL && map_next(keys, &cursor, &hash, &n_bytes, &key)) {
         alloc_free(key);
     }
-    map_destroy(registry->keys);
-    registry->keys = NULL;
+    map_destroy(keys);
 }
 
 /* Accounts of tenants that are gone live on as long as their requests. */
@@ -142,28 +141,47 @@ static void drop_unseen(struct tenant_registry *registry)
     }
 }
 
+/* It is the default tenant's; when that is gone, it opens nothing. */
 static realm_status put_extra_key(struct tenant_registry *registry, struct realm_error *error)
 {
-    if (!registry->has_extra_key || registry->tenants == NULL) {
+    struct tenant *tenant = registry->tenants;
+    while (tenant != NULL && (!tenant->seen || strcmp(tenant->record.name, DEFAULT_TENANT) != 0)) {
+        tenant = tenant->next;
+    }
+    if (!registry->has_extra_key || tenant == NULL) {
         return REALM_OK;
     }
     struct key_record record = {.name = "from the environment", .scopes = SCOPE_ALL};
     memcpy(record.hash, registry->extra_hash, sizeof record.hash);
     key_id(record.hash, record.id);
-    return put_key(registry, &record, registry->tenants, error);
+    return put_key(registry, &record, tenant, error);
 }
 
+static realm_status read_keys(struct tenant_registry *registry, struct realm_error *error)
+{
+    registry->keys = NULL;
+    REALM_TRY(map_create(ALLOC_SERVER, &registry->keys, error));
+    REALM_TRY(store_each_key(registry->store, take_key, registry, error));
+    return put_extra_key(registry, error);
+}
+
+/* Nothing changes but limits when it fails half way: tenants go once no key leads to them. */
 static realm_status read_store(struct tenant_registry *registry, struct realm_error *error)
 {
     for (struct tenant *t = registry->tenants; t != NULL; t = t->next) {
         t->seen = false;
     }
     REALM_TRY(store_each_tenant(registry->store, take_tenant, registry, error));
-    drop_keys(registry);
-    REALM_TRY(map_create(ALLOC_SERVER, &registry->keys, error));
+    struct map *const before = registry->keys;
+    const realm_status status = read_keys(registry, error);
+    if (status != REALM_OK) {
+        drop_keys(registry->keys);
+        registry->keys = before;
+        return status;
+    }
+    drop_keys(before);
     drop_unseen(registry);
-    REALM_TRY(store_each_key(registry->store, take_key, registry, error));
-    return put_extra_key(registry, error);
+    return REALM_OK;
 }
 
 /* Reads the store again when something in it has changed. */
@@ -276,7 +294,7 @@ void tenant_registry_close(struct tenant_registry *registry)
         t->seen = false;
     }
     drop_unseen(registry);
-    drop_keys(registry);
+    drop_keys(registry->keys);
     store_close(registry->store);
     alloc_free(registry);
 }

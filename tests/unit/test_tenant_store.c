@@ -226,6 +226,24 @@ static void a_key_from_outside_is_taken_and_never_stored(void **state)
     tenant_registry_close(registry);
 }
 
+static void a_key_from_outside_goes_with_the_default_tenant(void **state)
+{
+    (void)state;
+    char first[KEY_TEXT_LENGTH + 1];
+    struct tenant_registry *registry;
+    struct tenant_caller caller;
+    struct tenant_record record;
+    assert_int_equal(tenant_registry_open(folder.path, "mine", first, &registry, NULL), REALM_OK);
+    struct store *const other = open_store();
+    (void)add_tenant(other, "acme");
+    assert_int_equal(ask(registry, "mine", SCOPE_ADMIN, &caller), REALM_OK);
+    assert_int_equal(store_find_tenant(other, "default", &record, NULL), REALM_OK);
+    assert_int_equal(store_remove_tenant(other, record.id, NULL), REALM_OK);
+    assert_int_equal(ask(registry, "mine", SCOPE_ADMIN, &caller), REALM_UNAUTHENTICATED);
+    store_close(other);
+    tenant_registry_close(registry);
+}
+
 static void scopes_are_read_and_written(void **state)
 {
     (void)state;
@@ -258,6 +276,7 @@ int main(void)
         TEST(the_first_start_makes_a_tenant_and_a_key_once),
         TEST(changes_by_others_act_at_the_next_request),
         TEST(a_key_from_outside_is_taken_and_never_stored),
+        TEST(a_key_from_outside_goes_with_the_default_tenant),
         TEST(scopes_are_read_and_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
