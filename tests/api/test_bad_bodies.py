@@ -87,7 +87,7 @@ ACCEPTED = {
     "user": {"string"}, "safety_identifier": {"string"},
     "stop": {"string"}, "suffix": set(),
     "stream": {"bool"}, "echo": {"bool"}, "ignore_eos": {"bool"}, "skip_special_tokens": {"bool"},
-    "add_generation_prompt": {"bool"},
+    "add_generation_prompt": {"bool"}, "publish_prefix": {"bool"},
     "temperature": {"number"}, "top_p": {"number"}, "min_p": {"number"}, "typical_p": {"number"},
     "repetition_penalty": {"number"},
     "presence_penalty": {"number", "negative"}, "frequency_penalty": {"number", "negative"},
