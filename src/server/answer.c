@@ -178,16 +178,18 @@ static void clear_logprobs(struct completion_choice *choice)
 /* --- streaming ----------------------------------------------------------------------------------
  */
 
-static void begin_chunk(const struct completion *completion, struct strbuf *out)
+static void begin_chunk(const struct completion *completion, struct frames *frames)
 {
-    strbuf_append_text(out, "data: ");
-    write_head(completion, is_chat(completion) ? "chat.completion.chunk" : "text_completion", out);
+    frames_begin(frames, NULL);
+    write_head(
+        completion, is_chat(completion) ? "chat.completion.chunk" : "text_completion", frames->out);
 }
 
 /* `choices` is closed; usage is null in all chunks but the last when it was asked for. */
-static void end_chunk(const struct completion *completion, struct strbuf *out)
+static void end_chunk(const struct completion *completion, struct frames *frames)
 {
-    strbuf_append_text(out, completion->include_usage ? "],\"usage\":null}\n\n" : "]}\n\n");
+    strbuf_append_text(frames->out, completion->include_usage ? "],\"usage\":null}" : "]}");
+    frames_end(frames);
 }
 
 /* finish: a JSON value.  text NULL: an empty delta (chat). */
@@ -195,10 +197,11 @@ static void write_chunk(struct completion *completion,
                         uint32_t index,
                         const struct bytes *text,
                         const char *finish,
-                        struct strbuf *out)
+                        struct frames *frames)
 {
     struct completion_choice *const choice = &completion->choices[index];
-    begin_chunk(completion, out);
+    struct strbuf *const out = frames->out;
+    begin_chunk(completion, frames);
     strbuf_append_format(out, "{\"index\":%u,", index);
     if (is_chat(completion)) {
         strbuf_append_text(out, "\"delta\":{");
@@ -217,22 +220,22 @@ static void write_chunk(struct completion *completion,
     strbuf_append_text(out, ",\"logprobs\":");
     write_logprobs(completion, choice, out);
     strbuf_append_format(out, ",\"finish_reason\":%s}", finish);
-    end_chunk(completion, out);
+    end_chunk(completion, frames);
     clear_logprobs(choice);
     choice->begun = true;
 }
 
-void answer_begin(struct completion *completion, uint32_t i_prompt, struct strbuf *out)
+void answer_begin(struct completion *completion, uint32_t i_prompt, struct frames *frames)
 {
     const struct bytes echo = completion->prompts[i_prompt].echo;
     for (uint32_t i = 0; i < completion->n_choices; i++) {
         const uint32_t index = i_prompt * completion->n_choices + i;
-        if (!completion->stream) {
+        if (!completion->source.stream) {
             strbuf_append(&completion->choices[index].text, (const char *)echo.data, echo.length);
         } else if (is_chat(completion) || completion->echo) {
             const struct bytes first =
                 completion->echo ? echo : (struct bytes){.data = (const uint8_t *)""};
-            write_chunk(completion, index, &first, "null", out);
+            write_chunk(completion, index, &first, "null", frames);
         }
     }
 }
@@ -240,43 +243,44 @@ void answer_begin(struct completion *completion, uint32_t i_prompt, struct strbu
 void answer_token(struct completion *completion,
                   uint32_t index,
                   const struct event *event,
-                  struct strbuf *out)
+                  struct frames *frames)
 {
     struct completion_choice *const choice = &completion->choices[index];
     gather_logprobs(completion, choice, event);
-    if (!completion->stream) {
+    if (!completion->source.stream) {
         strbuf_append(&choice->text, (const char *)event->text.data, event->text.length);
     } else if (event->text.length > 0 || completion->logprobs) {
-        write_chunk(completion, index, &event->text, "null", out);
+        write_chunk(completion, index, &event->text, "null", frames);
     }
 }
 
 void answer_finish(struct completion *completion,
                    uint32_t index,
                    const struct event *event,
-                   struct strbuf *out)
+                   struct frames *frames)
 {
     struct completion_choice *const choice = &completion->choices[index];
     choice->finish = event->finish;
-    if (!completion->stream) {
+    if (!completion->source.stream) {
         strbuf_append(&choice->text, (const char *)event->text.data, event->text.length);
         return;
     }
     if (event->text.length > 0) {
-        write_chunk(completion, index, &event->text, "null", out);
+        write_chunk(completion, index, &event->text, "null", frames);
     }
-    write_chunk(completion, index, NULL, finish_name(event->finish), out);
+    write_chunk(completion, index, NULL, finish_name(event->finish), frames);
 }
 
-void answer_end_stream(const struct completion *completion, struct strbuf *out)
+void answer_end_stream(const struct completion *completion, struct frames *frames)
 {
     if (completion->include_usage) {
-        begin_chunk(completion, out);
-        strbuf_append_text(out, "],\"usage\":");
-        write_usage(completion, out);
-        strbuf_append_text(out, "}\n\n");
+        begin_chunk(completion, frames);
+        strbuf_append_text(frames->out, "],\"usage\":");
+        write_usage(completion, frames->out);
+        strbuf_append_text(frames->out, "}");
+        frames_end(frames);
     }
-    strbuf_append_text(out, "data: [DONE]\n\n");
+    frames_done(frames);
 }
 
 /* --- the whole ----------------------------------------------------------------------------------

@@ -9,6 +9,14 @@
 
 #define MAX_ANSWER_BYTES ((size_t)512 << 20)
 
+static enum source_progress pull(struct source *source, struct frames *frames, size_t max_bytes);
+static bool readable(const struct source *source);
+static void usage(const struct source *source, struct source_usage *out);
+static void destroy(struct source *source);
+
+static const struct source_type source_type = {
+    .pull = pull, .readable = readable, .usage = usage, .destroy = destroy};
+
 /* --- parsing ------------------------------------------------------------------------------------
  */
 
@@ -99,7 +107,7 @@ static realm_status read_body(struct field_reader *reader, const json_t *body)
     REALM_TRY(fields_check_lists(reader));
     REALM_TRY(fields_constrain(reader));
     REALM_TRY(choose_seed(reader));
-    if (completion->include_usage && !completion->stream) {
+    if (completion->include_usage && !completion->source.stream) {
         return problem_set(reader->problem,
                            REALM_INVALID_ARGUMENT,
                            "stream_options",
@@ -131,6 +139,7 @@ realm_status completion_parse(enum completion_kind kind,
     if (completion == NULL) {
         return out_of_memory(problem);
     }
+    completion->source.type = &source_type;
     completion->kind = kind;
     completion->request.sampling.temperature = 1; /* the API's defaults */
     completion->request.sampling.top_p = 1;
@@ -220,38 +229,27 @@ realm_status completion_submit(struct completion *completion,
     return REALM_OK;
 }
 
-bool completion_readable(const struct completion *completion)
-{
-    for (uint32_t i = 0; i < completion->n_prompts; i++) {
-        if (!completion->prompts[i].done &&
-            generation_readable(completion->prompts[i].generation)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* --- pulling ------------------------------------------------------------------------------------
  */
 
 static void fail(struct completion *completion, realm_status status, const char *message)
 {
-    completion->failed = true;
-    (void)problem_set(&completion->problem, status, "", "%s", message);
+    completion->source.failed = true;
+    (void)problem_set(&completion->source.problem, status, "", "%s", message);
 }
 
 static void take_event(struct completion *completion,
                        uint32_t i_prompt,
                        const struct event *event,
-                       struct strbuf *out)
+                       struct frames *frames)
 {
     const uint32_t index = i_prompt * completion->n_choices + event->choice;
     switch (event->kind) {
     case EVENT_STARTED:
-        answer_begin(completion, i_prompt, out);
+        answer_begin(completion, i_prompt, frames);
         return;
     case EVENT_TOKEN:
-        answer_token(completion, index, event, out);
+        answer_token(completion, index, event, frames);
         return;
     case EVENT_FINISHED:
         if (event->finish == REALM_FINISH_ERROR || event->finish == REALM_FINISH_CANCELLED) {
@@ -260,7 +258,7 @@ static void take_event(struct completion *completion,
                  event->message != NULL ? event->message : "the request was cancelled");
             return;
         }
-        answer_finish(completion, index, event, out);
+        answer_finish(completion, index, event, frames);
         return;
     case EVENT_DONE:
         completion->prompts[i_prompt].done = true;
@@ -275,36 +273,66 @@ static void take_event(struct completion *completion,
 }
 
 /* Every event there is now, until `out` is long enough. */
-static void take_events(struct completion *completion, struct strbuf *out, size_t max_bytes)
+static void take_events(struct completion *completion, struct frames *frames, size_t max_bytes)
 {
-    for (uint32_t i = 0; i < completion->n_prompts && !completion->failed; i++) {
+    for (uint32_t i = 0; i < completion->n_prompts && !completion->source.failed; i++) {
         struct event event;
-        while (!completion->prompts[i].done && !completion->failed && out->length < max_bytes &&
+        while (!completion->prompts[i].done && !completion->source.failed &&
+               frames->out->length < max_bytes &&
                generation_next(completion->prompts[i].generation, &event)) {
-            take_event(completion, i, &event, out);
+            take_event(completion, i, &event, frames);
         }
     }
 }
 
-enum completion_progress
-completion_pump(struct completion *completion, struct strbuf *out, size_t max_bytes)
+static enum source_progress pull(struct source *source, struct frames *frames, size_t max_bytes)
 {
+    struct completion *const completion = (struct completion *)source;
     if (completion->ended) {
-        return COMPLETION_DONE;
+        return SOURCE_DONE;
     }
-    take_events(completion, out, max_bytes);
-    if (completion->failed) {
+    take_events(completion, frames, max_bytes);
+    if (source->failed) {
         completion->ended = true;
-        return COMPLETION_DONE;
+        return SOURCE_DONE;
     }
     if (completion->n_done == completion->n_prompts) {
         completion->ended = true;
-        if (completion->stream) {
-            answer_end_stream(completion, out);
+        if (source->stream) {
+            answer_end_stream(completion, frames);
         } else {
-            answer_whole(completion, out);
+            answer_whole(completion, frames->out);
         }
-        return COMPLETION_DONE;
+        return SOURCE_DONE;
     }
-    return out->length >= max_bytes ? COMPLETION_MORE : COMPLETION_WAITING;
+    return frames->out->length >= max_bytes ? SOURCE_MORE : SOURCE_WAITING;
+}
+
+static bool readable(const struct source *source)
+{
+    const struct completion *const completion = (const struct completion *)source;
+    for (uint32_t i = 0; i < completion->n_prompts; i++) {
+        if (!completion->prompts[i].done &&
+            generation_readable(completion->prompts[i].generation)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void usage(const struct source *source, struct source_usage *out)
+{
+    const struct completion *const completion = (const struct completion *)source;
+    *out = (struct source_usage){
+        .model = engine_model_name(completion->model),
+        .end_user = completion->end_user != NULL ? completion->end_user : "",
+        .prompt_tokens = completion->n_prompt_tokens,
+        .cached_tokens = completion->n_cached_tokens,
+        .completion_tokens = completion->n_completion_tokens,
+    };
+}
+
+static void destroy(struct source *source)
+{
+    completion_destroy((struct completion *)source);
 }

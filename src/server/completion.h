@@ -1,15 +1,14 @@
 /* One completion request, from its JSON body to its answer; knows nothing of sockets.
  *
- * Life: completion_parse on a prepare thread (JSON, template, tokens), completion_submit there too,
- * then the I/O thread pulls the answer with completion_pump until it says done, or drops it at any
- * time with completion_destroy. */
+ * Life: completion_parse on a prepare thread (JSON, template, tokens), completion_submit there too;
+ * then the I/O thread pulls the answer from it as from any source, or destroys it at any time. */
 #ifndef REALM_SERVER_COMPLETION_H
 #define REALM_SERVER_COMPLETION_H
 
 #include "base/arena.h"
 #include "base/strbuf.h"
 #include "engine/engine.h"
-#include "server/problem.h"
+#include "server/source.h"
 #include "tokenizer/tokenizer.h"
 
 #define COMPLETION_MAX_PROMPTS 64u
@@ -35,13 +34,13 @@ struct completion_choice {
 };
 
 struct completion {
+    struct source source; /* first; source.problem is of a generation that failed */
     enum completion_kind kind;
     struct arena arena; /* lists the request points to */
     struct engine_model *model;
     const char *end_user; /* who the client says is behind the request, for the log; or NULL */
     char id[COMPLETION_ID_LENGTH];
     int64_t created_s;
-    bool stream;
     bool include_usage;
     bool echo;
     bool logprobs;
@@ -55,8 +54,6 @@ struct completion {
     uint32_t n_prompt_tokens;
     uint32_t n_cached_tokens; /* of them, found in the prefix cache */
     uint32_t n_completion_tokens;
-    struct problem problem; /* of a generation that failed */
-    bool failed;
     bool ended; /* the whole answer was given */
 };
 
@@ -76,19 +73,5 @@ REALM_MUST_CHECK realm_status completion_submit(struct completion *completion,
                                                 void (*wake)(void *context),
                                                 void *wake_context,
                                                 struct problem *problem);
-
-enum completion_progress {
-    COMPLETION_WAITING, /* nothing to send until the engine wakes us */
-    COMPLETION_MORE,    /* stopped at max_bytes: there is more */
-    COMPLETION_DONE,    /* the whole answer is in `out` or was before */
-};
-
-/* Streaming: appends frames until about max_bytes.  Otherwise: gathers, and appends the whole
- * answer at its end.  A failure before anything was streamed leaves completion->failed and nothing
- * in `out`. */
-enum completion_progress
-completion_pump(struct completion *completion, struct strbuf *out, size_t max_bytes);
-/* Whether there is something to pump. */
-bool completion_readable(const struct completion *completion);
 
 #endif

@@ -6,11 +6,12 @@
 #include <libwebsockets.h>
 #include <string.h>
 
-#define HEAD_BYTES        ((size_t)2048)
-#define WRITE_BYTES       ((size_t)16384)
-#define MAX_DISCARD_BYTES ((uint64_t)1 << 30)
-#define MAX_KEY_BYTES     256u
-#define MAX_LENGTH_DIGITS 15
+#define HEAD_BYTES          ((size_t)2048)
+#define WRITE_BYTES         ((size_t)16384)
+#define MAX_DISCARD_BYTES   ((uint64_t)1 << 30)
+#define MAX_KEY_BYTES       256u
+#define MAX_LENGTH_DIGITS   15
+#define MAX_PARAMETER_BYTES 1024
 /* A body may come as slowly as this on average. */
 #define SLOWEST_BYTES_PER_S 65536u
 
@@ -146,14 +147,38 @@ static void refuse_length(struct exchange *exchange, uint64_t length)
                   (unsigned long long)exchange->server->max_body_bytes);
 }
 
+static enum route_method method_of(int method)
+{
+    switch (method) {
+    case LWSHUMETH_GET:
+    case LWSHUMETH_HEAD:
+        return ROUTE_GET;
+    case LWSHUMETH_POST:
+        return ROUTE_POST;
+    case LWSHUMETH_PUT:
+        return ROUTE_PUT;
+    case LWSHUMETH_PATCH:
+        return ROUTE_PATCH;
+    case LWSHUMETH_DELETE:
+        return ROUTE_DELETE;
+    default:
+        return ROUTE_OTHER;
+    }
+}
+
 /* Looks at the head of a request: route, key, length.  Leaves an answer when something is wrong. */
 static void check_head(struct exchange *exchange, int method, uint64_t length)
 {
-    const bool get = method == LWSHUMETH_GET || method == LWSHUMETH_HEAD;
-    const enum route_method route_method = get                        ? ROUTE_GET
-                                           : method == LWSHUMETH_POST ? ROUTE_POST
-                                                                      : ROUTE_OTHER;
-    exchange->route = route_find(exchange, route_method);
+    if (exchange->query.failed) {
+        exchange->problem.http_status = 414;
+        exchange_fail(
+            exchange,
+            REALM_INVALID_ARGUMENT,
+            "query_too_long",
+            "the parameters behind '?' are too long: one may have 1,000 bytes and all 4,000");
+        return;
+    }
+    exchange->route = route_find(exchange, method_of(method));
     if (exchange->route == NULL || (exchange->route->scope != 0 && !authenticate(exchange))) {
         return;
     }
@@ -212,6 +237,21 @@ static uint64_t body_deadline(const struct exchange *exchange, uint64_t length)
            (exchange->server->client_timeout_s + line_s) * (uint64_t)1000000000;
 }
 
+/* The library has decoded the parameters and keeps each apart. */
+static void read_query(struct exchange *exchange)
+{
+    char text[MAX_PARAMETER_BYTES];
+    for (int i = 0; lws_hdr_fragment_length(exchange->wsi, WSI_TOKEN_HTTP_URI_ARGS, i) > 0; i++) {
+        const int n =
+            lws_hdr_copy_fragment(exchange->wsi, text, sizeof text, WSI_TOKEN_HTTP_URI_ARGS, i);
+        if (n < 0) {
+            exchange->query.failed = true; /* longer than any route takes */
+        } else {
+            (void)strbuf_append(&exchange->query, text, strlen(text) + 1);
+        }
+    }
+}
+
 static int on_head(struct lws *wsi, struct conn *conn)
 {
     char *uri;
@@ -224,6 +264,7 @@ static int on_head(struct lws *wsi, struct conn *conn)
     conn->exchange = exchange;
     (void)snprintf(exchange->path, sizeof exchange->path, "%.*s", n_uri, uri);
     exchange->head_only = method == LWSHUMETH_HEAD;
+    read_query(exchange);
     const struct body_head head = read_body_head(wsi);
     if (check_framing(exchange, &head, method)) {
         check_head(exchange, method, head.length);
@@ -278,7 +319,7 @@ static int write_head(struct exchange *exchange)
         wsi, (unsigned)exchange->http_status, exchange->content_type, length, &at, end);
     failed |= add_header(wsi, "x-request-id:", exchange->request_id, &at, end);
     failed |= add_header(wsi, "cache-control:", "no-store", &at, end);
-    if (exchange->allow != NULL) {
+    if (exchange->allow[0] != '\0') {
         failed |= add_header(wsi, "allow:", exchange->allow, &at, end);
     }
     if (exchange->last_of_connection) {
@@ -340,7 +381,7 @@ static int on_writable(struct lws *wsi, struct conn *conn)
         return end_answer(wsi, conn);
     }
     if (exchange->out.length > 0 || exchange->complete ||
-        completion_readable(exchange->completion)) {
+        (exchange->source != NULL && exchange->source->type->readable(exchange->source))) {
         await_client(exchange);
         lws_callback_on_writable(wsi);
     } else {
@@ -451,7 +492,7 @@ void conn_wake_all(struct server *server)
     for (struct exchange *e = server->active; e != NULL; e = e->next) {
         if (e->wsi != NULL && !e->preparing &&
             (e->complete || e->out.length > 0 ||
-             (e->completion != NULL && completion_readable(e->completion)))) {
+             (e->source != NULL && e->source->type->readable(e->source)))) {
             if (!e->writing) {
                 e->writing = true;
                 await_client(e);

@@ -6,11 +6,13 @@
 #include "server/route.h"
 #include "server/state.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define MAX_ANSWER_BYTES ((size_t)1 << 30)
 /* A stream's frames are gathered up to this before they are written. */
-#define PULL_BYTES ((size_t)16384)
+#define PULL_BYTES      ((size_t)16384)
+#define MAX_QUERY_BYTES ((size_t)4096)
 
 static void make_request_id(char id[REQUEST_ID_LENGTH + 1])
 {
@@ -36,6 +38,8 @@ struct exchange *exchange_create(struct server *server, struct lws *wsi)
     make_request_id(exchange->request_id);
     strbuf_init(&exchange->body, ALLOC_SERVER, (size_t)server->max_body_bytes + 1);
     strbuf_init(&exchange->out, ALLOC_SERVER, MAX_ANSWER_BYTES);
+    strbuf_init(&exchange->query, ALLOC_SERVER, MAX_QUERY_BYTES);
+    exchange->frames.out = &exchange->out;
     exchange->next = server->active;
     if (server->active != NULL) {
         server->active->previous = exchange;
@@ -54,11 +58,20 @@ void exchange_destroy(struct exchange *exchange)
     if (exchange->next != NULL) {
         exchange->next->previous = exchange->previous;
     }
-    completion_destroy(exchange->completion);
+    exchange_drop_source(exchange);
     account_release(exchange->account);
     strbuf_deinit(&exchange->body);
     strbuf_deinit(&exchange->out);
+    strbuf_deinit(&exchange->query);
     alloc_free(exchange);
+}
+
+void exchange_drop_source(struct exchange *exchange)
+{
+    if (exchange->source != NULL) {
+        exchange->source->type->destroy(exchange->source);
+        exchange->source = NULL;
+    }
 }
 
 void exchange_answer_problem(struct exchange *exchange)
@@ -82,18 +95,37 @@ void exchange_fail(
     exchange_answer_problem(exchange);
 }
 
-/* The completion failed: before the first byte it is an HTTP error, later a last frame. */
+void exchange_answer(struct exchange *exchange, int http_status)
+{
+    exchange->http_status = http_status;
+    exchange->complete = true;
+}
+
+const char *exchange_query(const struct exchange *exchange, const char *name)
+{
+    const size_t n_name = strlen(name);
+    const char *at = exchange->query.text;
+    const char *const end = at + exchange->query.length;
+    for (; at < end; at += strlen(at) + 1) {
+        if (strncmp(at, name, n_name) == 0 && (at[n_name] == '=' || at[n_name] == '\0')) {
+            return at + n_name + (at[n_name] == '=');
+        }
+    }
+    return NULL;
+}
+
+/* The source failed: before the first byte it is an HTTP error, later a last frame. */
 static void pull_failure(struct exchange *exchange)
 {
-    exchange->problem = exchange->completion->problem;
+    exchange->problem = exchange->source->problem;
     if (!exchange->headers_sent) {
         exchange_answer_problem(exchange);
         return;
     }
     exchange->failed = true;
-    strbuf_append_text(&exchange->out, "data: ");
+    frames_begin(&exchange->frames, exchange->route->error_event);
     problem_write(&exchange->problem, &exchange->out);
-    strbuf_append_text(&exchange->out, "\n\n");
+    frames_end(&exchange->frames);
     exchange->complete = true;
 }
 
@@ -102,13 +134,14 @@ bool exchange_pull(struct exchange *exchange)
     if (exchange->preparing) {
         return false;
     }
-    if (!exchange->complete && exchange->completion != NULL) {
-        const enum completion_progress progress =
-            completion_pump(exchange->completion, &exchange->out, PULL_BYTES);
-        if (exchange->completion->failed) {
+    struct source *const source = exchange->source;
+    if (!exchange->complete && source != NULL) {
+        const enum source_progress progress =
+            source->type->pull(source, &exchange->frames, PULL_BYTES);
+        if (source->failed) {
             pull_failure(exchange);
         } else {
-            exchange->complete = progress == COMPLETION_DONE;
+            exchange->complete = progress == SOURCE_DONE;
         }
     }
     return exchange->complete || exchange->out.length > 0;
@@ -116,18 +149,21 @@ bool exchange_pull(struct exchange *exchange)
 
 void exchange_log(const struct exchange *exchange)
 {
-    const struct completion *const completion = exchange->completion;
-    const bool named = completion != NULL && completion->end_user != NULL;
+    struct source_usage usage = {.model = "", .end_user = ""};
+    if (exchange->source != NULL) {
+        exchange->source->type->usage(exchange->source, &usage);
+    }
     log_info("request",
              LOG_TEXT("id", exchange->request_id),
              LOG_TEXT("path", exchange->path),
              LOG_I64("status", exchange->http_status),
              LOG_TEXT("tenant", exchange->tenant),
              LOG_TEXT("key", exchange->key_id),
-             LOG_TEXT("user", named ? completion->end_user : ""),
+             LOG_TEXT("model", usage.model),
+             LOG_TEXT("user", usage.end_user),
              LOG_U64("body_bytes", exchange->n_body_bytes),
-             LOG_U64("prompt_tokens", completion != NULL ? completion->n_prompt_tokens : 0),
-             LOG_U64("completion_tokens", completion != NULL ? completion->n_completion_tokens : 0),
+             LOG_U64("prompt_tokens", usage.prompt_tokens),
+             LOG_U64("completion_tokens", usage.completion_tokens),
              LOG_BOOL("gone", exchange->wsi == NULL),
              LOG_U64("ms", (clock_monotonic_ns() - exchange->begin_ns) / 1000000u));
 }

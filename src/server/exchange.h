@@ -8,11 +8,11 @@
 #define REALM_SERVER_EXCHANGE_H
 
 #include "base/strbuf.h"
-#include "server/completion.h"
-#include "server/problem.h"
+#include "server/source.h"
 #include "tenant/tenant.h"
 
-#define REQUEST_ID_LENGTH 24u
+#define REQUEST_ID_LENGTH      24u
+#define EXCHANGE_MAX_ARGUMENTS 3u
 
 struct lws;
 struct route;
@@ -24,8 +24,10 @@ struct exchange {
     struct exchange *next; /* in server->active */
     struct exchange *previous;
     const struct route *route; /* NULL: none fits */
-    const char *path_rest;     /* behind the route's path; in `path` */
     char path[256];
+    char path_parts[256];                          /* the path again, cut where its arguments end */
+    const char *arguments[EXCHANGE_MAX_ARGUMENTS]; /* what stands for the route's ":name" parts */
+    struct strbuf query; /* "name=value" texts, decoded, each ended by a zero byte */
     char request_id[REQUEST_ID_LENGTH + 1];
     char key_id[KEY_ID_LENGTH + 1];
     char tenant[TENANT_NAME_BYTES];
@@ -39,11 +41,12 @@ struct exchange {
     bool preparing;
     bool failed; /* `problem` is the answer */
     struct problem problem;
-    struct completion *completion;
+    struct source *source; /* NULL: the answer, if there is one, is in `out` */
+    struct frames frames;  /* writes to `out` */
     /* The answer: */
     int http_status;
     const char *content_type; /* static */
-    const char *allow;        /* of a 405; static */
+    char allow[40];           /* of a 405; "" for none */
     struct strbuf out;
     bool head_only; /* the method is HEAD */
     bool headers_sent;
@@ -58,11 +61,17 @@ struct exchange *exchange_create(struct server *server, struct lws *wsi);
 /* Off the list; cancels what runs. */
 void exchange_destroy(struct exchange *exchange);
 
+/* Cancels what the answer was to come from. */
+void exchange_drop_source(struct exchange *exchange);
 /* Makes the error the whole answer. */
 __attribute__((format(printf, 4, 5))) void exchange_fail(
     struct exchange *exchange, realm_status status, const char *code, const char *format, ...);
 /* Makes exchange->problem the whole answer. */
 void exchange_answer_problem(struct exchange *exchange);
+/* What is in `out` is the whole answer, JSON, with an HTTP status of 200 to 299. */
+void exchange_answer(struct exchange *exchange, int http_status);
+/* Value of a query parameter, "" where it stands without one; NULL: it is not there. */
+const char *exchange_query(const struct exchange *exchange, const char *name);
 
 /* Fills `out` as far as it goes now; true: there is something to write, or the answer is complete.
  */

@@ -56,7 +56,7 @@ U32_FIELD(read_n, completion->request.n_choices, 1, REQUEST_MAX_CHOICES)
 U32_FIELD(read_min_tokens, completion->request.min_tokens, 0, MAX_TOKENS_FIELD)
 BOOL_FIELD(read_ignore_eos, completion->request.ignore_end)
 BOOL_FIELD(read_publish_prefix, completion->request.publish)
-BOOL_FIELD(read_stream, completion->stream)
+BOOL_FIELD(read_stream, completion->source.stream)
 
 /* To a client 0 is the narrowest cut, to the sampler it is none. */
 #define PART_FIELD(function, member)                                                               \

@@ -31,13 +31,13 @@ void answer_models(struct exchange *exchange)
 void answer_model(struct exchange *exchange)
 {
     const struct engine_model *const model =
-        engine_find_model(exchange->server->engine, exchange->path_rest);
+        engine_find_model(exchange->server->engine, exchange->arguments[0]);
     if (model == NULL) {
         exchange_fail(exchange,
                       REALM_NOT_FOUND,
                       "model_not_found",
                       "no model named \"%.100s\" is loaded; GET /v1/models lists them",
-                      exchange->path_rest);
+                      exchange->arguments[0]);
         return;
     }
     write_model(model, &exchange->out);

@@ -1,5 +1,6 @@
 /* The prepare threads: JSON, templates and tokens are made here, never on the I/O thread. */
 #include "base/trace.h"
+#include "server/completion.h"
 #include "server/handlers.h"
 #include "server/route.h"
 #include "server/state.h"
@@ -63,9 +64,9 @@ bool prepare_hand_over(struct exchange *exchange)
 }
 
 /* What not every key may ask for. */
-static realm_status check_rights(struct exchange *exchange)
+static realm_status check_rights(struct exchange *exchange, const struct completion *completion)
 {
-    if (exchange->completion->request.publish && (exchange->scopes & SCOPE_ADMIN) == 0) {
+    if (completion->request.publish && (exchange->scopes & SCOPE_ADMIN) == 0) {
         return problem_set(&exchange->problem,
                            REALM_PERMISSION_DENIED,
                            "publish_prefix",
@@ -74,31 +75,32 @@ static realm_status check_rights(struct exchange *exchange)
     return REALM_OK;
 }
 
-static void prepare(struct exchange *exchange, enum completion_kind kind)
+/* Parses the body and hands the request to the engine. */
+static realm_status begin_completion(struct exchange *exchange, enum completion_kind kind)
 {
     struct server *const server = exchange->server;
-    realm_status status = completion_parse(kind,
-                                           server->engine,
-                                           exchange->body.text,
-                                           exchange->body.length,
-                                           &exchange->completion,
-                                           &exchange->problem);
-    if (status == REALM_OK) {
-        status = check_rights(exchange);
-    }
-    if (status == REALM_OK) {
-        if (exchange->completion->stream) {
-            exchange->content_type = "text/event-stream";
-        }
-        exchange->completion->request.account = exchange->account;
-        status = completion_submit(
-            exchange->completion, server->engine, loop_wake, server, &exchange->problem);
-    }
+    struct completion *completion;
+    REALM_TRY(completion_parse(kind,
+                               server->engine,
+                               exchange->body.text,
+                               exchange->body.length,
+                               &completion,
+                               &exchange->problem));
+    exchange->source = &completion->source;
+    REALM_TRY(check_rights(exchange, completion));
+    completion->request.account = exchange->account;
+    return completion_submit(completion, server->engine, loop_wake, server, &exchange->problem);
+}
+
+static void prepare(struct exchange *exchange, enum completion_kind kind)
+{
+    const realm_status status = begin_completion(exchange, kind);
     strbuf_deinit(&exchange->body);
     if (status != REALM_OK) {
-        completion_destroy(exchange->completion);
-        exchange->completion = NULL;
+        exchange_drop_source(exchange);
         exchange_answer_problem(exchange);
+    } else if (exchange->source->stream) {
+        exchange->content_type = "text/event-stream";
     }
 }
 

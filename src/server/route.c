@@ -2,16 +2,17 @@
 
 #include "server/handlers.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct route routes[] = {
-    {ROUTE_GET, "/health", false, 0, answer_health, NULL},
-    {ROUTE_GET, "/ready", false, 0, answer_ready, NULL},
-    {ROUTE_GET, "/metrics", false, SCOPE_METRICS, answer_metrics, NULL},
-    {ROUTE_GET, "/v1/models", false, SCOPE_INFERENCE, answer_models, NULL},
-    {ROUTE_GET, "/v1/models/", true, SCOPE_INFERENCE, answer_model, NULL},
-    {ROUTE_POST, "/v1/chat/completions", false, SCOPE_INFERENCE, NULL, prepare_chat},
-    {ROUTE_POST, "/v1/completions", false, SCOPE_INFERENCE, NULL, prepare_text},
+    {ROUTE_GET, "/health", .answer = answer_health},
+    {ROUTE_GET, "/ready", .answer = answer_ready},
+    {ROUTE_GET, "/metrics", SCOPE_METRICS, .answer = answer_metrics},
+    {ROUTE_GET, "/v1/models", SCOPE_INFERENCE, .answer = answer_models},
+    {ROUTE_GET, "/v1/models/*", SCOPE_INFERENCE, .answer = answer_model},
+    {ROUTE_POST, "/v1/chat/completions", SCOPE_INFERENCE, .prepare = prepare_chat},
+    {ROUTE_POST, "/v1/completions", SCOPE_INFERENCE, .prepare = prepare_text},
 };
 
 #define N_ROUTES (sizeof routes / sizeof routes[0])
@@ -21,34 +22,76 @@ const struct route *route_at(size_t index)
     return index < N_ROUTES ? &routes[index] : NULL;
 }
 
-static bool path_fits(const struct route *route, const char *path)
+const char *route_method_name(enum route_method method)
 {
-    const size_t n = strlen(route->path);
-    return route->prefix ? strncmp(path, route->path, n) == 0 && path[n] != '\0'
-                         : strcmp(path, route->path) == 0;
+    static const char *const names[] = {"GET", "POST", "PUT", "PATCH", "DELETE", ""};
+    return names[method];
+}
+
+/* Compares part by part; cuts exchange->path_parts behind each argument. */
+static bool path_fits(const char *pattern, struct exchange *exchange)
+{
+    uint32_t n_arguments = 0;
+    char *at = exchange->path_parts;
+    memcpy(at, exchange->path, sizeof exchange->path_parts);
+    while (*pattern != '\0') {
+        const bool any = *pattern == '*';
+        if (!any && *pattern != ':') {
+            if (*pattern++ != *at++) {
+                return false;
+            }
+            continue;
+        }
+        const size_t n = any ? strlen(at) : strcspn(at, "/");
+        if (n == 0 || n_arguments == EXCHANGE_MAX_ARGUMENTS) {
+            return false;
+        }
+        exchange->arguments[n_arguments++] = at;
+        pattern += any ? 1 : strcspn(pattern, "/");
+        if (*pattern == '\0') {
+            return at[n] == '\0';
+        }
+        at += n;
+        if (*at != '/') {
+            return false;
+        }
+        *at++ = '\0';
+        pattern++;
+    }
+    return *at == '\0';
+}
+
+static void allow(struct exchange *exchange, enum route_method method)
+{
+    const size_t n = strlen(exchange->allow);
+    (void)snprintf(exchange->allow + n,
+                   sizeof exchange->allow - n,
+                   n > 0 ? ", %s" : "%s",
+                   route_method_name(method));
 }
 
 const struct route *route_find(struct exchange *exchange, enum route_method method)
 {
     for (size_t i = 0; i < N_ROUTES; i++) {
-        if (!path_fits(&routes[i], exchange->path)) {
-            continue;
+        if (path_fits(routes[i].path, exchange)) {
+            if (routes[i].method == method) {
+                exchange->allow[0] = '\0';
+                return &routes[i];
+            }
+            allow(exchange, routes[i].method);
         }
-        if (routes[i].method != method) {
-            exchange->allow = routes[i].method == ROUTE_GET ? "GET" : "POST";
-            exchange->problem.http_status = 405;
-            exchange_fail(exchange,
-                          REALM_INVALID_ARGUMENT,
-                          "method_not_allowed",
-                          "%s answers to %s only",
-                          exchange->path,
-                          exchange->allow);
-            return NULL;
-        }
-        exchange->path_rest = exchange->path + strlen(routes[i].path);
-        return &routes[i];
     }
-    exchange_fail(
-        exchange, REALM_NOT_FOUND, "unknown_url", "there is nothing at %s", exchange->path);
+    if (exchange->allow[0] != '\0') {
+        exchange->problem.http_status = 405;
+        exchange_fail(exchange,
+                      REALM_INVALID_ARGUMENT,
+                      "method_not_allowed",
+                      "%s answers to %s only",
+                      exchange->path,
+                      exchange->allow);
+    } else {
+        exchange_fail(
+            exchange, REALM_NOT_FOUND, "unknown_url", "there is nothing at %s", exchange->path);
+    }
     return NULL;
 }

@@ -4,22 +4,36 @@
 
 #include "server/exchange.h"
 
-enum route_method { ROUTE_GET, ROUTE_POST, ROUTE_OTHER };
+enum route_method {
+    ROUTE_GET, /* HEAD too */
+    ROUTE_POST,
+    ROUTE_PUT,
+    ROUTE_PATCH,
+    ROUTE_DELETE,
+    ROUTE_OTHER,
+};
 
 struct route {
     enum route_method method;
+    /* Parts between slashes; ":name" stands for any text but an empty one, and "*" at the end for
+     * all that follows.  What they stood for is in exchange->arguments, in order. */
     const char *path;
-    bool prefix;             /* path ends with '/' and more follows */
     enum tenant_scope scope; /* of the key it needs; 0: none */
-    /* Answers at once, on the I/O thread; or NULL. */
+    /* Answers at once, on the I/O thread, without waiting for anything; or NULL. */
     void (*answer)(struct exchange *exchange);
-    /* Makes the body a completion, on a prepare thread; or NULL. */
+    /* Runs on a prepare thread and may block: leaves a source in the exchange, or an answer in its
+     * `out`; or NULL. */
     void (*prepare)(struct exchange *exchange);
+    /* Kind of the event that tells of a failure inside a stream; NULL: it has none. */
+    const char *error_event;
 };
 
-/* The route of exchange->path; NULL: an error was made the answer (404, 405). */
+/* The route of exchange->path, with its arguments; NULL: an error was made the answer (404, 405).
+ */
 const struct route *route_find(struct exchange *exchange, enum route_method method);
 /* Walks the table (for tests and documents); NULL at the end. */
 const struct route *route_at(size_t index);
+/* "GET"; "" for ROUTE_OTHER. */
+const char *route_method_name(enum route_method method);
 
 #endif

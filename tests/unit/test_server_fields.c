@@ -72,7 +72,7 @@ static void defaults_are_the_api_s(void **state)
     assert_int_equal(completion->request.max_tokens, 16);
     assert_int_equal(completion->n_choices, 1);
     assert_int_equal(completion->n_prompts, 1);
-    assert_false(completion->stream);
+    assert_false(completion->source.stream);
     completion_destroy(completion);
     completion = parse(
         COMPLETION_CHAT,

@@ -18,17 +18,40 @@ static struct exchange *ask(const char *path)
     return exchange;
 }
 
+/* A path that fits a route: "a1" for its first argument, and so on. */
+static void make_path(const struct route *route, char out[128], uint32_t *n_arguments)
+{
+    const char *at = route->path;
+    size_t n = 0;
+    *n_arguments = 0;
+    while (*at != '\0') {
+        if (*at == ':' || *at == '*') {
+            (*n_arguments)++;
+            out[n++] = 'a';
+            out[n++] = (char)('0' + *n_arguments);
+            at += strcspn(at, "/");
+        } else {
+            out[n++] = *at++;
+        }
+    }
+    out[n] = '\0';
+}
+
 static void every_route_is_found_and_has_one_way_to_answer(void **state)
 {
     (void)state;
     const struct route *route;
     for (size_t i = 0; (route = route_at(i)) != NULL; i++) {
         char path[128];
-        (void)snprintf(path, sizeof path, "%s%s", route->path, route->prefix ? "rest" : "");
+        uint32_t n_arguments;
+        make_path(route, path, &n_arguments);
         struct exchange *const exchange = ask(path);
         assert_ptr_equal(route_find(exchange, route->method), route);
         assert_false(exchange->complete);
-        assert_string_equal(exchange->path_rest, route->prefix ? "rest" : "");
+        for (uint32_t a = 0; a < n_arguments; a++) {
+            const char expected[] = {'a', (char)('1' + a), '\0'};
+            assert_string_equal(exchange->arguments[a], expected);
+        }
         assert_true((route->answer != NULL) != (route->prepare != NULL));
         exchange_destroy(exchange);
     }
@@ -65,13 +88,41 @@ static void another_method_is_told_the_right_one(void **state)
     const struct route *route;
     for (size_t i = 0; (route = route_at(i)) != NULL; i++) {
         char path[128];
-        (void)snprintf(path, sizeof path, "%s%s", route->path, route->prefix ? "rest" : "");
+        uint32_t n_arguments;
+        make_path(route, path, &n_arguments);
         struct exchange *const exchange = ask(path);
         assert_null(route_find(exchange, ROUTE_OTHER));
         assert_int_equal(exchange->http_status, 405);
-        assert_string_equal(exchange->allow, route->method == ROUTE_GET ? "GET" : "POST");
+        assert_non_null(strstr(exchange->allow, route_method_name(route->method)));
         exchange_destroy(exchange);
     }
+}
+
+static void the_rest_of_a_path_may_hold_slashes(void **state)
+{
+    (void)state;
+    struct exchange *const exchange = ask("/v1/models/maker/small/1");
+    const struct route *const route = route_find(exchange, ROUTE_GET);
+    assert_non_null(route);
+    assert_string_equal(exchange->arguments[0], "maker/small/1");
+    exchange_destroy(exchange);
+}
+
+static void parameters_are_found_by_their_whole_name(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"limit=3", "after=", "all", "after=later"};
+    struct exchange *const exchange = ask("/");
+    assert_null(exchange_query(exchange, "limit"));
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        assert_true(strbuf_append(&exchange->query, texts[i], strlen(texts[i]) + 1));
+    }
+    assert_string_equal(exchange_query(exchange, "limit"), "3");
+    assert_string_equal(exchange_query(exchange, "after"), "");
+    assert_string_equal(exchange_query(exchange, "all"), "");
+    assert_null(exchange_query(exchange, "lim"));
+    assert_null(exchange_query(exchange, "limits"));
+    exchange_destroy(exchange);
 }
 
 static void request_ids_differ(void **state)
@@ -95,6 +146,8 @@ int main(void)
         cmocka_unit_test(only_health_and_ready_need_no_key),
         cmocka_unit_test(an_unknown_path_is_not_found),
         cmocka_unit_test(another_method_is_told_the_right_one),
+        cmocka_unit_test(the_rest_of_a_path_may_hold_slashes),
+        cmocka_unit_test(parameters_are_found_by_their_whole_name),
         cmocka_unit_test(request_ids_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
