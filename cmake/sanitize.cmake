@@ -9,4 +9,7 @@ if(NOT sanitize STREQUAL "")
     target_compile_options(realm_flags INTERFACE
         -fsanitize=${sanitize} -fno-sanitize-recover=all)
     target_link_options(realm_flags INTERFACE -fsanitize=${sanitize})
+    if(sanitize MATCHES thread)
+        target_compile_definitions(realm_flags INTERFACE REALM_SANITIZE_THREAD=1)
+    endif()
 endif()
