@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""House rules that no compiler checks, over src/, include/, tests/ and examples/.
+"""House rules that no compiler checks, over src/, include/, tests/, examples/ and guests/.
 
     tools/check_source.py [--root DIR]
 
@@ -135,7 +135,7 @@ def main():
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parent.parent)
     root = parser.parse_args().root
     n_files = n_wrong = 0
-    for top in ("include", "src", "tests", "examples"):
+    for top in ("include", "src", "tests", "examples", "guests"):
         for file in sorted((root / top).rglob("*.[ch]")):
             n_files += 1
             path = file.relative_to(root).as_posix()

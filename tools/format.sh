@@ -13,7 +13,7 @@ command -v "$format" >/dev/null || {
 mode=(-i)
 [ "${1:-}" != --check ] || mode=(--dry-run -Werror)
 folders=()
-for folder in include src tests tools examples bench deps/include deps/tests; do
+for folder in include src tests tools examples bench guests deps/include deps/tests; do
     [ ! -d "$folder" ] || folders+=("$folder")
 done
 find "${folders[@]}" -name '*.[ch]' -print0 | xargs -0 -n 20 "$format" "${mode[@]}"

@@ -55,6 +55,7 @@ if [ "$build_only" = no ]; then
     need libsimde-dev has_header simde/x86/avx512.h
     need clang-19 command -v clang-19
     need libclang-rt-19-dev compgen -G '/usr/lib/llvm-19/lib/clang/19/lib/*/libclang_rt.asan*'
+    need lld-19 command -v wasm-ld-19
     need clang-format-19 command -v clang-format-19
     need clang-tidy-19 command -v clang-tidy-19
     need llvm-19 command -v llvm-symbolizer-19

@@ -1,0 +1,103 @@
+"""The programs in guests/, built as their users would and run beside a real model."""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+REALM = os.environ["REALM"]
+GUESTS = Path(os.environ["REALM_TEST_DATA"]).parent / "guests"
+MODEL = os.environ["REALM_MODEL_SMOLLM2"]
+
+
+@dataclass
+class Run:
+    code: int
+    text: str
+    events: list = field(default_factory=list)
+    complaint: str = ""
+
+    def event(self, kind):
+        return [event for event in self.events if event.get("type") == kind]
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory):
+    """The module of a folder of guests/, built once."""
+    modules = {}
+
+    def build_once(name):
+        if name not in modules:
+            out = tmp_path_factory.mktemp(name)
+            done = subprocess.run(["make", "-C", GUESTS / name, f"OUT={out}"],
+                                  capture_output=True, text=True, timeout=280)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert "warning" not in done.stderr, done.stderr
+            modules[name] = out / f"{name}.wasm"
+        return modules[name]
+
+    return build_once
+
+
+def run(module, request):
+    done = subprocess.run([REALM, "program", "run", module, "-m", MODEL, "-r", json.dumps(request)],
+                          capture_output=True, text=True, timeout=120)
+    lines = done.stderr.splitlines()
+    events = [json.loads(line[7:]) for line in lines if line.startswith("event: ")]
+    return Run(done.returncode, done.stdout, events, done.stderr)
+
+
+def show(module):
+    shown = subprocess.run([REALM, "program", "show", module], capture_output=True, text=True, timeout=120)
+    assert shown.returncode == 0, shown.stderr
+    return json.loads(shown.stdout)
+
+
+def user(text, **more):
+    return {"messages": [{"role": "user", "content": text}], **more}
+
+
+CHATS = ["chat-c"]
+
+
+@pytest.mark.parametrize("program", CHATS)
+def test_chat_answers_what_the_model_answers_without_a_program(build, program):
+    question = "What is the capital of France?"
+    alone = subprocess.run(
+        [REALM, "run", "-m", MODEL, "-p", question, "--temperature", "0", "-n", "24", "--json"],
+        capture_output=True, text=True, timeout=120, check=True)
+    answer = run(build(program), user(question, temperature=0, max_tokens=24))
+    assert answer.code == 0, answer.complaint
+    assert answer.text.strip() == json.loads(alone.stdout)["text"].strip() != ""
+
+
+@pytest.mark.parametrize("program", CHATS)
+def test_chat_honours_seed_length_and_stop(build, program):
+    def story(**more):
+        answer = run(build(program), user("Tell me a story.", temperature=1.0, max_tokens=16, **more))
+        assert answer.code == 0, answer.complaint
+        return answer.text
+    assert story(seed=1) == story(seed=1)
+    assert len({story(seed=seed) for seed in (1, 2, 3)}) > 1
+    whole = run(build(program), user("Count from one to nine.", temperature=0, max_tokens=40)).text
+    stop = whole[4:8]
+    assert run(build(program), user("Count from one to nine.", temperature=0, max_tokens=40,
+                                    stop=[stop])).text == whole[:whole.index(stop)]
+
+
+@pytest.mark.parametrize("program", CHATS)
+def test_chat_says_what_is_wrong_with_a_request(build, program):
+    answer = run(build(program), {"messages": "none"})
+    assert answer.code != 0 and answer.text == ""
+    assert any("messages" in event["error"]["message"] for event in answer.events)
+
+
+@pytest.mark.parametrize("program", CHATS)
+def test_chat_declares_its_function(build, program):
+    functions = show(build(program))
+    assert [function["name"] for function in functions] == ["realm_run"]
+    assert functions[0]["description"] == "Answers a chat."
+    assert json.loads(functions[0]["parameters"])["required"] == ["messages"]
