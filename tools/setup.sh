@@ -117,3 +117,16 @@ if ! command -v cargo >/dev/null; then
     say "distributions' packages are older.  Get it by rustup (https://rustup.rs), then try again."
     exit 1
 fi
+
+# The tests build programs of tenants: Rust for wasm32 and Go.
+if [ "$build_only" = no ]; then
+    target=wasm32-unknown-unknown
+    if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ]; then
+        if [ "$check_only" = yes ] || ! command -v rustup >/dev/null; then
+            say "Rust lacks the target $target: rustup target add $target"
+            exit 1
+        fi
+        say "rustup target add $target"
+        rustup target add "$target" >&2
+    fi
+fi

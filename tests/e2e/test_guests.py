@@ -60,7 +60,7 @@ def user(text, **more):
     return {"messages": [{"role": "user", "content": text}], **more}
 
 
-CHATS = ["chat-c"]
+CHATS = ["chat-c", "chat-rust"]
 
 
 @pytest.mark.parametrize("program", CHATS)
@@ -101,3 +101,10 @@ def test_chat_declares_its_function(build, program):
     assert [function["name"] for function in functions] == ["realm_run"]
     assert functions[0]["description"] == "Answers a chat."
     assert json.loads(functions[0]["parameters"])["required"] == ["messages"]
+
+
+def test_the_rust_sdk_reads_and_writes_json(tmp_path):
+    done = subprocess.run(["cargo", "test", "--quiet", "--locked", "--lib", "--target-dir", tmp_path],
+                          cwd=GUESTS / "sdk-rust", capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 passed" in done.stdout
