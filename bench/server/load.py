@@ -16,11 +16,13 @@ fresh server, and a table of generated tokens a second and times to the first to
 
 import argparse
 import http.client
+import itertools
 import json
 import multiprocessing
 import os
 import pathlib
 import random
+import selectors
 import socket
 import statistics
 import subprocess
@@ -95,31 +97,61 @@ def start_peer(options, log, folder):
     return Server([str(c) for c in command], lambda: port, log)
 
 
+class Stream:
+    """One streamed completion over a socket that never blocks.  It looks for the marks of events only: what a client
+    costs is taken from the server that is measured, on the same cores."""
+
+    def __init__(self, port, prompt, n_tokens, key=KEY, leave_after=None):
+        body = json.dumps({"model": "bench", "prompt": prompt, "max_tokens": n_tokens, "stream": True, "temperature": 0,
+                           "ignore_eos": True}).encode()
+        head = (f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+                f"Authorization: Bearer {key}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n")
+        self.leave_after, self.n, self.first, self.rest = leave_after, 0, None, b""
+        self.begin = time.monotonic()
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.sendall(head.encode() + body)
+        self.head_seen = False
+
+    def fileno(self):
+        return self.socket.fileno()
+
+    def read(self):
+        """Takes what came; true: the answer is over.  Raises RuntimeError for any other answer than a stream."""
+        data = self.socket.recv(65536)
+        text = self.rest + data
+        if not self.head_seen:
+            if len(text) < 12 and data:
+                self.rest = text
+                return False
+            if not text.startswith(b"HTTP/1.1 200"):
+                raise RuntimeError(f"not answered: {text[:200]!r}")
+            self.head_seen = True
+        n = text.count(b"data: {")
+        if n > 0 and self.first is None:
+            self.first = time.monotonic() - self.begin
+        self.n += n
+        done = b"data: [DONE]" in text
+        if not data and not done:
+            raise RuntimeError("the answer was cut")
+        # A mark that is cut in two is found whole the next time; one that was counted is not kept.
+        line = text[text.rfind(b"\n") + 1:]
+        self.rest = line if len(line) < 12 and not line.startswith(b"data: {") else b""
+        return done or (self.leave_after is not None and self.n >= self.leave_after)
+
+    def close(self):
+        self.socket.close()
+        return self.first, time.monotonic() - self.begin, self.n
+
+
 def complete(port, prompt, n_tokens, leave_after=None, key=KEY):
     """Streams one completion: time to the first token, time to the end, chunks."""
-    body = json.dumps({"model": "bench", "prompt": prompt, "max_tokens": n_tokens, "stream": True, "temperature": 0,
-                       "ignore_eos": True})
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
-    begin = time.monotonic()
-    connection.request("POST", "/v1/completions", body,
-                       {"content-type": "application/json", "authorization": f"Bearer {key}"})
-    answer = connection.getresponse()
-    if answer.status != 200:
-        text = answer.read()
-        connection.close()
-        raise RuntimeError(f"{answer.status}: {text[:200]}")
-    first, n = None, 0
-    for line in answer:
-        if line.startswith(b"data: {"):
-            first = first or time.monotonic() - begin
-            n += 1
-            if leave_after is not None and n >= leave_after:
-                answer.close()
-                break
-        elif line.startswith(b"data: [DONE]"):
-            break
-    connection.close()
-    return first, time.monotonic() - begin, n
+    stream = Stream(port, prompt, n_tokens, key, leave_after)
+    try:
+        while not stream.read():
+            pass
+    finally:
+        answer = stream.close()
+    return answer
 
 
 def prompt_of(seed, n_tokens):
@@ -127,27 +159,33 @@ def prompt_of(seed, n_tokens):
     return [source.randrange(1000, N_VOCABULARY) for _ in range(n_tokens)]
 
 
-def run_clients(port, prompts, n_tokens):
-    """One thread a client, each with a list of prompts; all answers, and the wall time."""
-    answers, errors, lock = [], [], threading.Lock()
-
-    def client(own):
-        for prompt in own:
-            try:
-                answer = complete(port, prompt, n_tokens)
-            except (OSError, RuntimeError, http.client.HTTPException) as error:
-                with lock:
-                    errors.append(str(error))
-                continue
-            with lock:
-                answers.append(answer)
-
-    threads = [threading.Thread(target=client, args=(own,)) for own in prompts]
+def run_clients(port, prompts, n_tokens, key=KEY, stop=None):
+    """One client for each iterable of prompts, which it sends one after the other, all in this thread; all answers,
+    errors, and the wall time.  stop: ends it early."""
+    answers, errors = [], []
+    selector = selectors.DefaultSelector()
     begin = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+
+    def ask(own):
+        prompt = next(own, None)
+        if prompt is not None and not (stop and stop.is_set()):
+            selector.register(Stream(port, prompt, n_tokens, key), selectors.EVENT_READ, own)
+
+    for own in prompts:
+        ask(iter(own))
+    while selector.get_map():
+        for entry, _ in selector.select():
+            stream = entry.fileobj
+            try:
+                if not stream.read():
+                    continue
+                selector.unregister(stream)
+                answers.append(stream.close())
+            except (OSError, RuntimeError) as error:
+                errors.append(str(error))
+                selector.unregister(stream)
+                stream.close()
+            ask(entry.data)
     return answers, errors, time.monotonic() - begin
 
 
@@ -214,17 +252,10 @@ def tenant_key(options, folder, name):
 def press(port, key, n_clients, n_tokens, stop):
     """Clients that always have a request under way; a process of its own, so that the client that is measured does not
     wait for this one's interpreter."""
-    def client(number):
-        r = 0
-        while not stop.is_set():
-            complete(port, prompt_of(number * 1000 + r, 100), n_tokens, key=key)
-            r += 1
-
-    threads = [threading.Thread(target=client, args=(i,)) for i in range(n_clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    prompts = [(prompt_of(number * 1000 + r, 100) for r in itertools.count()) for number in range(n_clients)]
+    _, errors, _ = run_clients(port, prompts, n_tokens, key, stop)
+    if errors:
+        raise SystemExit(errors[0])
 
 
 def flood(options, server, n_clients):
