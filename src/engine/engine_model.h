@@ -51,6 +51,7 @@ struct engine_model {
     struct sequence_list idle;    /* parked: held by sessions or saved, with pages */
     struct sequence **picked;     /* [max_sequences] of this step */
     uint32_t n_picked;
+    uint32_t n_picked_rows;
     uint32_t n_preempted;                   /* in this step */
     token_id *batch_tokens;                 /* [max_rows] */
     uint32_t n_draft_rows_left;             /* in this step */

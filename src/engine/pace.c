@@ -1,39 +1,31 @@
 #include "engine/pace.h"
 
-/* Part of a new measurement in the running mean. */
+/* Part of a new step in the running means. */
 #define LEARNING_RATE 0.2
-/* A measurement counts as at most so many times the mean: a machine that slept says nothing of the
- * next step, one that got slower says it again. */
+/* A step counts as at most so many times what its rows should take: a machine that slept says
+ * nothing of the next step, one that got slower says it again. */
 #define MOST_AT_ONCE 3.0
-
-static void learn(double *mean, double value)
-{
-    if (*mean == 0) {
-        *mean = value;
-        return;
-    }
-    const double most = MOST_AT_ONCE * *mean;
-    *mean += LEARNING_RATE * ((value < most ? value : most) - *mean);
-}
 
 void pace_learn(struct pace *pace, uint32_t n_decode_rows, uint32_t n_prefill_rows, uint64_t ns)
 {
-    if (n_prefill_rows == 0) {
-        learn(&pace->decode_ns, (double)ns);
-    } else if (n_prefill_rows >= PACE_MIN_ROWS) { /* fewer say little of what a row costs */
-        learn(&pace->prefill_row_ns, (double)ns / ((double)n_decode_rows + n_prefill_rows));
+    if (n_prefill_rows < PACE_MIN_ROWS) { /* fewer say little of what a row costs */
+        return;
     }
+    const double n_rows = (double)n_decode_rows + n_prefill_rows;
+    if (pace->ns == 0) {
+        *pace = (struct pace){.n_rows = n_rows, .ns = (double)ns};
+        return;
+    }
+    const double most = MOST_AT_ONCE * pace->ns / pace->n_rows * n_rows;
+    pace->n_rows += LEARNING_RATE * (n_rows - pace->n_rows);
+    pace->ns += LEARNING_RATE * (((double)ns < most ? (double)ns : most) - pace->ns);
 }
 
-uint32_t pace_prefill_rows(const struct pace *pace, uint64_t target_ns, uint32_t max_rows)
+uint32_t pace_rows(const struct pace *pace, uint64_t target_ns, uint32_t max_rows)
 {
-    if (pace->prefill_row_ns == 0) {
+    if (pace->ns == 0) {
         return max_rows;
     }
-    const double rows = ((double)target_ns - pace->decode_ns) / pace->prefill_row_ns;
-    if (rows >= max_rows) {
-        return max_rows;
-    }
-    const uint32_t least = max_rows < PACE_MIN_ROWS ? max_rows : PACE_MIN_ROWS;
-    return rows > least ? (uint32_t)rows : least;
+    const double n_rows = (double)target_ns / pace->ns * pace->n_rows;
+    return n_rows < max_rows ? (uint32_t)n_rows : max_rows;
 }

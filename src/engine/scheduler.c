@@ -56,6 +56,7 @@ static void count_idle_pages(const struct sequence_list *list)
 static void begin(struct engine_model *model)
 {
     model->n_picked = 0;
+    model->n_picked_rows = 0;
     model->n_preempted = 0;
     model->copies.n = 0;
     model->n_draft_rows_left = MODEL_DRAFT_ROWS;
@@ -85,6 +86,15 @@ static uint32_t n_pages_to_go(const struct sequence *s)
     return page_table_needs(s->pages, sequence_target(s) + s->n_draft - s->n_computed);
 }
 
+/* True: a is to be served before b.  Of two that were served alike it is the one with nothing
+ * running: who comes back is lifted to the least counter of the others, and would wait for a step
+ * that tells them apart. */
+static bool goes_before(const struct account *a, const struct account *b)
+{
+    return fairness_before(a, b) ||
+           (!fairness_before(b, a) && a->step_running == 0 && b->step_running > 0);
+}
+
 /* Whether the account's caps let a waiting sequence in.  One that passes its account's cap of pages
  * alone never may. */
 static bool may_enter(struct sequence *s)
@@ -104,7 +114,7 @@ static struct sequence *next_waiting(const struct engine_model *model)
     struct sequence *best = NULL;
     for (struct sequence *s = model->waiting.first; s != NULL; s = s->next) {
         if (!s->step_passed && may_enter(s) &&
-            (best == NULL || fairness_before(s->generation->account, best->generation->account))) {
+            (best == NULL || goes_before(s->generation->account, best->generation->account))) {
             best = s;
         }
     }
@@ -117,7 +127,7 @@ static struct sequence *next_prefill(const struct engine_model *model)
     struct sequence *best = NULL;
     for (struct sequence *s = model->running.first; s != NULL; s = s->next) {
         if (s->state == SEQUENCE_PREFILL && s->step_rows == 0 && !s->step_passed &&
-            (best == NULL || fairness_before(s->generation->account, best->generation->account))) {
+            (best == NULL || goes_before(s->generation->account, best->generation->account))) {
             best = s;
         }
     }
@@ -290,7 +300,21 @@ static uint32_t pick(struct engine_model *model, struct sequence *sequence, uint
     model->n_draft_rows_left -= speaks ? sequence->step_n_logits - 1 : 0;
     sequence->generation->account->step_decodes |= sequence->state == SEQUENCE_DECODE;
     model->picked[model->n_picked++] = sequence;
+    model->n_picked_rows += n_rows;
     return n_rows;
+}
+
+/* Rows past the budget with which a prompt may end: its first token would wait for another step.
+ * Not for accounts that decode. */
+static uint32_t
+n_grace(const struct engine_model *model, const struct sequence *sequence, uint32_t n_rows_left)
+{
+    const uint32_t n_room = model->max_rows - model->n_picked_rows - n_rows_left;
+    const uint32_t n_grace = n_rows_left / 4;
+    if (sequence->generation->account->step_decodes) {
+        return 0;
+    }
+    return n_grace < n_room ? n_grace : n_room;
 }
 
 /* Rows of the sequence's next chunk.  One that does not reach its end stops at a page's end where
@@ -301,7 +325,7 @@ rows_left(const struct engine_model *model, const struct sequence *sequence, uin
     const uint32_t n_draft =
         sequence->n_draft < model->n_draft_rows_left ? sequence->n_draft : model->n_draft_rows_left;
     const uint32_t left = sequence_target(sequence) + n_draft - sequence->n_computed;
-    if (left <= n_rows_left) {
+    if (left <= n_rows_left + n_grace(model, sequence, n_rows_left)) {
         return left;
     }
     const uint32_t part_of_page = (sequence->n_computed + n_rows_left) % PAGE_TOKENS;
@@ -423,7 +447,7 @@ static void make_place(struct engine_model *model)
            needs + model->running.length > page_pool_n_free(model->pool)) {
         struct sequence *const victim = find_victim(model, NULL);
         if (victim == NULL || victim->generation->account->step_running < 2 ||
-            !fairness_before(waiting->generation->account, victim->generation->account)) {
+            !goes_before(waiting->generation->account, victim->generation->account)) {
             return;
         }
         scheduler_preempt(model, victim);
@@ -489,8 +513,8 @@ static void pick_prefill(struct engine_model *model, uint32_t n_rows, uint32_t n
             return;
         }
         const bool enters =
-            running == NULL || (waiting != NULL && fairness_before(waiting->generation->account,
-                                                                   running->generation->account));
+            running == NULL || (waiting != NULL && goes_before(waiting->generation->account,
+                                                               running->generation->account));
         struct sequence *const s = enters ? waiting : running;
         const uint32_t n_kept = s->generation->account->step_decodes ? n_for_others : 0;
         if (n_rows_left <= n_kept) {
@@ -502,8 +526,25 @@ static void pick_prefill(struct engine_model *model, uint32_t n_rows, uint32_t n
         const uint32_t n_taken =
             enters ? enter(model, s, n_rows_left - n_kept) : go_on(model, s, n_rows_left - n_kept);
         may_admit = may_admit && (!enters || n_taken > 0 || s->step_passed);
-        n_rows_left -= n_taken;
+        n_rows_left -= n_taken < n_rows_left ? n_taken : n_rows_left;
     }
+}
+
+/* Rows that prompts may take beside n_decoding rows, in all and by accounts that decode: these keep
+ * the step within its target, others as if nobody decoded, for a first token is worth a longer
+ * gap.  A little is always done. */
+static void budget_prefill(const struct engine_model *model,
+                           uint32_t n_decoding,
+                           uint32_t *n_of_decoding,
+                           uint32_t *n_in_all)
+{
+    const uint32_t n_rows = pace_rows(&model->pace, model->itl_target_ns, model->max_rows);
+    const uint32_t n_left = n_rows > n_decoding ? n_rows - n_decoding : 0;
+    const uint32_t n_most = model->max_rows - n_decoding;
+    const uint32_t n_least = n_most < PACE_MIN_ROWS ? n_most : PACE_MIN_ROWS;
+    *n_of_decoding = n_left > n_least ? n_left : n_least;
+    *n_in_all = n_rows < n_most ? n_rows : n_most;
+    *n_in_all = *n_in_all > *n_of_decoding ? *n_in_all : *n_of_decoding;
 }
 
 uint32_t scheduler_pick(struct engine_model *model)
@@ -511,18 +552,14 @@ uint32_t scheduler_pick(struct engine_model *model)
     begin(model);
     make_place(model);
     const uint32_t n_made_place = model->n_preempted;
-    const uint32_t n_rows_left = pick_decoding(model, model->max_rows);
-    uint32_t n_rows = n_rows_left;
-    uint32_t n_with_others = n_rows_left;
+    uint32_t n_of_decoding = pick_decoding(model, model->max_rows);
+    uint32_t n_in_all = n_of_decoding;
     if (model->n_picked > 0) {
-        const struct pace *const pace = &model->pace;
-        const uint64_t target_ns = model->itl_target_ns;
-        n_rows = pace_prefill_rows(pace, target_ns, n_rows_left);
-        n_with_others = pace_prefill_rows(pace, target_ns + (uint64_t)pace->decode_ns, n_rows_left);
+        budget_prefill(model, model->max_rows - n_in_all, &n_of_decoding, &n_in_all);
     }
     /* Where pages were short, nobody new comes in. */
     if (model->n_preempted == n_made_place) {
-        pick_prefill(model, n_rows, n_with_others - n_rows);
+        pick_prefill(model, n_of_decoding, n_in_all - n_of_decoding);
     }
     return model->n_preempted;
 }

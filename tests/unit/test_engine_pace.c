@@ -18,9 +18,11 @@ static uint64_t step_ns(const struct machine *machine, uint32_t n_prefill)
     return machine->decode_ns + n_prefill * machine->row_ns;
 }
 
+/* Prefill rows beside those that decode, as the scheduler takes them. */
 static uint32_t rows_of(const struct pace *pace)
 {
-    return pace_prefill_rows(pace, TARGET_MS * MS, MAX_ROWS);
+    const uint32_t n_rows = pace_rows(pace, TARGET_MS * MS, MAX_ROWS + N_DECODING);
+    return n_rows > N_DECODING + PACE_MIN_ROWS ? n_rows - N_DECODING : PACE_MIN_ROWS;
 }
 
 /* Runs n steps with as much prefill as is allowed, and decoding alone in between. */
@@ -39,7 +41,7 @@ static void steps_come_near_the_target_and_stay_below(void **state)
     const struct machine machines[] = {
         {10 * MS, MS / 2}, {30 * MS, MS}, {60 * MS, MS / 4}, {5 * MS, 2 * MS}};
     for (size_t i = 0; i < sizeof machines / sizeof machines[0]; i++) {
-        struct pace pace = {.decode_ns = 0};
+        struct pace pace = {.ns = 0};
         run(&pace, &machines[i], 100);
         const uint64_t ns = step_ns(&machines[i], rows_of(&pace));
         assert_true(ns <= TARGET_MS * MS * 21 / 20);
@@ -51,7 +53,7 @@ static void a_fast_machine_takes_all_rows_at_once(void **state)
 {
     (void)state;
     const struct machine machine = {5 * MS, MS / 100};
-    struct pace pace = {.decode_ns = 0};
+    struct pace pace = {.ns = 0};
     run(&pace, &machine, 20);
     assert_int_equal(rows_of(&pace), MAX_ROWS);
 }
@@ -60,10 +62,26 @@ static void a_slow_machine_still_goes_on(void **state)
 {
     (void)state;
     const struct machine machine = {200 * MS, 50 * MS};
-    struct pace pace = {.decode_ns = 0};
+    struct pace pace = {.ns = 0};
     run(&pace, &machine, 20);
     assert_int_equal(rows_of(&pace), PACE_MIN_ROWS);
-    assert_int_equal(pace_prefill_rows(&pace, TARGET_MS * MS, 4), 4);
+    assert_true(pace_rows(&pace, TARGET_MS * MS, MAX_ROWS) < PACE_MIN_ROWS);
+}
+
+/* A prompt that has little left says less of a row's cost than one that fills the step: whatever
+ * came before, the steps that are filled find the target again. */
+static void small_prompts_do_not_spoil_what_is_known(void **state)
+{
+    (void)state;
+    const struct machine machine = {40 * MS, MS / 4};
+    struct pace pace = {.ns = 0};
+    run(&pace, &machine, 100);
+    for (uint32_t i = 0; i < 50; i++) {
+        pace_learn(&pace, N_DECODING, PACE_MIN_ROWS, step_ns(&machine, PACE_MIN_ROWS));
+        assert_true(step_ns(&machine, rows_of(&pace)) <= TARGET_MS * MS * 21 / 20);
+    }
+    run(&pace, &machine, 30);
+    assert_true(step_ns(&machine, rows_of(&pace)) >= TARGET_MS * MS * 9 / 10);
 }
 
 /* One step that took forever (the machine slept) is no reason to creep from then on. */
@@ -71,7 +89,7 @@ static void a_hiccup_is_forgotten(void **state)
 {
     (void)state;
     const struct machine machine = {10 * MS, MS / 2};
-    struct pace pace = {.decode_ns = 0};
+    struct pace pace = {.ns = 0};
     run(&pace, &machine, 100);
     const uint32_t before = rows_of(&pace);
     pace_learn(&pace, N_DECODING, before, 60000 * MS);
@@ -86,7 +104,7 @@ static void a_slower_machine_is_noticed(void **state)
     (void)state;
     const struct machine fast = {10 * MS, MS / 2};
     const struct machine slow = {20 * MS, 3 * MS};
-    struct pace pace = {.decode_ns = 0};
+    struct pace pace = {.ns = 0};
     run(&pace, &fast, 100);
     run(&pace, &slow, 60);
     assert_true(step_ns(&slow, rows_of(&pace)) <= TARGET_MS * MS * 21 / 20);
@@ -100,6 +118,7 @@ int main(void)
         cmocka_unit_test(steps_come_near_the_target_and_stay_below),
         cmocka_unit_test(a_fast_machine_takes_all_rows_at_once),
         cmocka_unit_test(a_slow_machine_still_goes_on),
+        cmocka_unit_test(small_prompts_do_not_spoil_what_is_known),
         cmocka_unit_test(a_hiccup_is_forgotten),
         cmocka_unit_test(a_slower_machine_is_noticed),
     };

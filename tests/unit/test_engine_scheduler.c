@@ -72,11 +72,11 @@ static void read_away(struct generation *generation)
     }
 }
 
-/* A machine whose decoding takes 50 ms, and a row of prefill 1 ms. */
+/* A machine that takes 1 ms a row. */
 static void run_step(struct rig *rig)
 {
     assert_true(step_run(rig->model));
-    rig->model->pace = (struct pace){.decode_ns = 50.0 * MS, .prefill_row_ns = 1.0 * MS};
+    rig->model->pace = (struct pace){.n_rows = 1, .ns = 1.0 * MS};
 }
 
 static uint32_t rows_of(const struct generation *generation)
@@ -107,8 +107,8 @@ static void alone_a_prompt_takes_all_rows(void **state)
     rig_close(&rig);
 }
 
-/* 50 ms of decoding leave 50 rows, cut to whole pages; who does not decode yet gets the whole
- * target, and goes first or not at all. */
+/* The target has room for 100 rows.  Prompts of who decodes get what decoding leaves, cut to whole
+ * pages; who does not decode yet goes first and has all of it. */
 static void prompts_are_cut_to_the_target(void **state)
 {
     (void)state;
@@ -119,27 +119,26 @@ static void prompts_are_cut_to_the_target(void **state)
     struct account *const fresh = tiny_account(2, &(struct account_options){.label = "fresh"});
     generations[0] = arrive(&rig, busy, 20);
     run_step(&rig);
-    generations[1] = arrive(&rig, busy, 300);
+    generations[1] = arrive(&rig, busy, 400);
     run_step(&rig);
     assert_int_equal(rows_of(generations[0]), 1);
-    assert_int_equal(rows_of(generations[1]), 48);
+    assert_int_equal(rows_of(generations[1]), 96); /* of 99 */
     run_step(&rig);
-    assert_int_equal(rows_of(generations[1]), 48);
+    assert_int_equal(rows_of(generations[1]), 96);
 
     generations[2] = arrive(&rig, fresh, 70);
     generations[3] = arrive(&rig, fresh, 200);
-    rig.fairness.active->served = 0; /* the one that came last: fresh */
-    assert_ptr_equal(rig.fairness.active, fresh);
+    fresh->served = 0;
     run_step(&rig);
     assert_int_equal(rows_of(generations[0]), 1);
     assert_int_equal(rows_of(generations[2]), 70);
-    assert_int_equal(rows_of(generations[3]), 16); /* 30 are left, a page is whole */
-    assert_int_equal(rows_of(generations[1]), 0);
+    assert_int_equal(rows_of(generations[3]), 16); /* of 30 */
+    assert_int_equal(rows_of(generations[1]), 13); /* what is left is used, though it is no page */
     /* It decodes: from now on it is cut like everybody. */
     run_step(&rig);
     assert_int_equal(rows_of(generations[2]), 1);
-    assert_int_equal(rows_of(generations[3]), 48);
-    assert_int_equal(rows_of(generations[1]), 2); /* what is left is used, though it is no page */
+    assert_int_equal(rows_of(generations[3]), 96); /* of 98 */
+    assert_int_equal(rows_of(generations[1]), 2);
     end(&rig, generations, 4);
     account_release(busy);
     account_release(fresh);
@@ -150,20 +149,54 @@ static void prompts_are_cut_to_the_target(void **state)
 static void what_is_kept_for_others_is_not_taken(void **state)
 {
     (void)state;
+    enum { N_DECODING = 6 };
     struct rig rig;
-    struct generation *generations[3];
-    rig_open(&rig, 8);
+    struct generation *generations[N_DECODING + 3];
+    struct generation **const later = &generations[N_DECODING];
+    rig_open(&rig, 16);
     struct account *const busy =
         tiny_account(1, &(struct account_options){.label = "busy", .priority = 1});
     struct account *const fresh = tiny_account(2, &(struct account_options){.label = "fresh"});
-    generations[0] = arrive(&rig, busy, 20);
+    for (uint32_t i = 0; i < N_DECODING; i++) {
+        generations[i] = arrive(&rig, busy, 20);
+    }
     run_step(&rig);
-    generations[1] = arrive(&rig, busy, 40);
-    generations[2] = arrive(&rig, fresh, 300);
+    later[0] = arrive(&rig, busy, 80);
+    later[1] = arrive(&rig, busy, 40);
+    later[2] = arrive(&rig, fresh, 300);
     run_step(&rig);
-    assert_int_equal(rows_of(generations[1]), 40); /* goes first, within its own 50 */
-    assert_int_equal(rows_of(generations[2]), 48); /* of the 60 that are left */
-    end(&rig, generations, 3);
+    assert_int_equal(rows_of(generations[0]), 1);
+    assert_int_equal(rows_of(later[0]), 80); /* goes first, within its own 94 */
+    assert_int_equal(rows_of(later[1]), 14); /* the rest of them */
+    assert_int_equal(rows_of(later[2]), N_DECODING);
+    end(&rig, generations, N_DECODING + 3);
+    account_release(busy);
+    account_release(fresh);
+    rig_close(&rig);
+}
+
+/* Who comes back to a busy machine is lifted to those who stayed, and goes before them at once:
+ * its first token does not wait for a step that tells the two apart. */
+static void a_newcomer_enters_with_the_next_step(void **state)
+{
+    (void)state;
+    enum { PLACES = 4, N_WAITING = 3 };
+    struct rig rig;
+    struct generation *generations[PLACES + N_WAITING + 1];
+    rig_open(&rig, PLACES);
+    struct account *const busy = tiny_account(1, &(struct account_options){.label = "busy"});
+    struct account *const fresh = tiny_account(2, &(struct account_options){.label = "fresh"});
+    for (uint32_t i = 0; i < PLACES + N_WAITING; i++) {
+        generations[i] = arrive(&rig, busy, 20);
+    }
+    run_step(&rig);
+    run_step(&rig);
+    generations[PLACES + N_WAITING] = arrive(&rig, fresh, 30);
+    assert_int_equal(fresh->served, busy->served);
+    run_step(&rig);
+    assert_int_equal(rows_of(generations[PLACES + N_WAITING]), 30);
+    assert_int_equal(rig.model->running.length, PLACES);
+    end(&rig, generations, PLACES + N_WAITING + 1);
     account_release(busy);
     account_release(fresh);
     rig_close(&rig);
@@ -259,6 +292,7 @@ int main(void)
         cmocka_unit_test(alone_a_prompt_takes_all_rows),
         cmocka_unit_test(prompts_are_cut_to_the_target),
         cmocka_unit_test(what_is_kept_for_others_is_not_taken),
+        cmocka_unit_test(a_newcomer_enters_with_the_next_step),
         cmocka_unit_test(higher_priorities_go_first),
         cmocka_unit_test(weights_share_the_machine),
     };

@@ -366,7 +366,7 @@ void cpu_count_attention(const struct cpu_model *model,
 {
     const struct batch *const batch = model->step.batch;
     const struct attention_attributes *const a = &stage->op->attributes.attention;
-    const uint64_t position_bytes = model->kv.page_bytes / PAGE_TOKENS;
+    const uint64_t position_bytes = model->kv.layer_bytes / PAGE_TOKENS;
     for (uint32_t i = 0; i < batch->n_sequences; i++) {
         const struct batch_sequence *const sequence = &batch->sequences[i];
         for (uint32_t r = 0; r < sequence->n_rows; r++) {

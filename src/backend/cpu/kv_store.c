@@ -32,9 +32,9 @@ realm_status kv_store_init(struct kv_store *store,
         .head_columns = kv->head_columns,
     };
     size_t n_bytes;
-    if (!checked_mul_size(store->head_bytes, kv->n_kv_heads, &store->page_bytes) ||
-        !checked_mul_size(store->page_bytes, n_pages, &store->layer_bytes) ||
-        !checked_mul_size(store->layer_bytes, kv->n_layers, &n_bytes) ||
+    if (!checked_mul_size(store->head_bytes, kv->n_kv_heads, &store->layer_bytes) ||
+        !checked_mul_size(store->layer_bytes, kv->n_layers, &store->page_bytes) ||
+        !checked_mul_size(store->page_bytes, n_pages, &n_bytes) ||
         !checked_add_size(n_bytes, PACK_SLACK_BYTES, &n_bytes)) {
         return realm_error_set(error,
                                REALM_OUT_OF_MEMORY,
@@ -59,7 +59,7 @@ void kv_store_deinit(struct kv_store *store)
 }
 
 /* Whole pages: the slots past n_tokens are written before they are seen.  A member does all copies
- * of a layer in order, so that a page may be copied on. */
+ * of a layer, in order, so that a page may be copied on. */
 void kv_store_copy_pages(const struct kv_store *store,
                          const struct batch *batch,
                          struct pool_counter *counter)
@@ -67,13 +67,13 @@ void kv_store_copy_pages(const struct kv_store *store,
     uint32_t layer;
     uint32_t end;
     while (pool_next(counter, store->n_layers, 1, &layer, &end)) {
-        uint8_t *const pages = store->bytes + layer * store->layer_bytes;
+        uint8_t *const pages = kv_store_head(store, layer, 0);
         for (uint32_t i = 0; i < batch->n_copies; i++) {
             const struct page_copy *const copy = &batch->copies[i];
             if (copy->from != copy->to) {
                 memcpy(pages + copy->to * store->page_bytes,
                        pages + copy->from * store->page_bytes,
-                       store->page_bytes);
+                       store->layer_bytes);
             }
         }
     }

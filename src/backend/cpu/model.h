@@ -24,14 +24,16 @@ struct cpu_weight {
     size_t vector_offset;
 };
 
-/* KV storage: [layer][page][KV head] { keys, values } as kernels.h draws them. */
+/* KV storage: [page][layer][KV head] { keys, values } as kernels.h draws them.  A page's layers lie
+ * together, so that memory is first touched page by page, as sequences grow: the system gives large
+ * pages, and if all layers came to the end of theirs at once, a step would wait for all of them. */
 struct kv_store {
     enum kv_type type;
     uint8_t *bytes;
     size_t n_bytes; /* taken */
-    size_t layer_bytes;
-    size_t page_bytes; /* of one layer */
-    size_t head_bytes;
+    size_t page_bytes;
+    size_t layer_bytes; /* of a page */
+    size_t head_bytes;  /* of a layer */
     size_t values_offset;
     uint32_t n_pages;
     uint32_t n_layers;
