@@ -129,4 +129,7 @@ if [ "$build_only" = no ]; then
         say "rustup target add $target"
         rustup target add "$target" >&2
     fi
+    if ! command -v go >/dev/null; then
+        say "Go is missing (https://go.dev/dl, 1.24 or newer): its guest programs are not tested"
+    fi
 fi

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +61,8 @@ def user(text, **more):
     return {"messages": [{"role": "user", "content": text}], **more}
 
 
-CHATS = ["chat-c", "chat-rust"]
+go = pytest.mark.skipif(shutil.which("go") is None, reason="Go is not installed (tools/setup.sh tells)")
+CHATS = ["chat-c", "chat-rust", pytest.param("chat-go", marks=go)]
 
 
 @pytest.mark.parametrize("program", CHATS)

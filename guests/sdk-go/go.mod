@@ -1,0 +1,3 @@
+module realm.invalid/guest
+
+go 1.24
