@@ -78,6 +78,8 @@ REALM_MUST_CHECK realm_status engine_model_render_chat(const struct engine_model
                                                        size_t n_bytes,
                                                        struct strbuf *out,
                                                        struct realm_error *error);
+/* The template's source as the file has it, empty for none; valid as long as the model. */
+struct bytes engine_model_chat_source(const struct engine_model *model);
 /* A constraint over the model's vocabulary, which is prepared at the first call; that takes a
  * while. *out is the caller's.  Errors: constraint_create's. */
 struct constraint;

@@ -41,6 +41,7 @@ static void compile_chat_template(struct engine_model *model)
             REALM_OK) {
         return;
     }
+    model->chat_source = source;
     if (chat_template_create(
             (const char *)source.data, source.length, &model->chat_template, &model->chat_error) !=
         REALM_OK) {
@@ -246,6 +247,11 @@ const struct model *engine_model_model(const struct engine_model *model)
 const struct tokenizer *engine_model_tokenizer(const struct engine_model *model)
 {
     return model->tokenizer;
+}
+
+struct bytes engine_model_chat_source(const struct engine_model *model)
+{
+    return model->chat_source;
 }
 
 realm_status engine_model_render_chat(const struct engine_model *model,

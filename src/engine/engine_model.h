@@ -30,6 +30,7 @@ struct engine_model {
     uint32_t max_sequences;
     token_id *end_tokens;
     uint32_t n_end_tokens;
+    struct bytes chat_source;            /* of the template, in the file */
     struct chat_template *chat_template; /* NULL: chat_error says why */
     struct realm_error chat_error;
     int64_t loaded_at_s;

@@ -6,6 +6,8 @@
 /* JSON has no infinities; this is what clients know for "impossible". */
 #define LOWEST_LOGPROB (-9999.0)
 
+static const struct bytes no_text = {.data = (const uint8_t *)""};
+
 static bool is_chat(const struct completion *completion)
 {
     return completion->kind == COMPLETION_CHAT;
@@ -51,9 +53,28 @@ static void write_usage(const struct completion *completion, struct strbuf *out)
                          completion->n_cached_tokens);
 }
 
-static const char *finish_name(realm_finish finish)
+/* A JSON value. */
+static const char *finish_name(const struct completion_choice *choice)
 {
-    return finish == REALM_FINISH_LENGTH ? "\"length\"" : "\"stop\"";
+    if (choice->finish == REALM_FINISH_LENGTH) {
+        return "\"length\"";
+    }
+    return choice->parser.n_calls > 0 ? "\"tool_calls\"" : "\"stop\"";
+}
+
+/* What a call begins with; its arguments follow as a JSON string. */
+static void write_call_head(const struct completion *completion,
+                            uint32_t index,
+                            struct bytes name,
+                            struct strbuf *out)
+{
+    strbuf_append_format(out,
+                         "\"id\":\"call_%s_%u_%u\",\"type\":\"function\",\"function\":{\"name\":",
+                         strchr(completion->id, '-') + 1,
+                         index,
+                         completion->choices[index].parser.n_calls);
+    write_text(out, name);
+    strbuf_append_text(out, ",\"arguments\":");
 }
 
 /* --- log-probabilities --------------------------------------------------------------------------
@@ -192,10 +213,36 @@ static void end_chunk(const struct completion *completion, struct frames *frames
     frames_end(frames);
 }
 
-/* finish: a JSON value.  text NULL: an empty delta (chat). */
+/* The members of a delta of chat; piece NULL: none. */
+static void write_delta(const struct completion *completion,
+                        uint32_t index,
+                        const struct tool_piece *piece,
+                        struct strbuf *out)
+{
+    if (piece == NULL) {
+        return;
+    }
+    if (piece->kind == TOOL_PIECE_TEXT) {
+        strbuf_append_text(out, "\"content\":");
+        write_text(out, piece->text);
+        return;
+    }
+    strbuf_append_format(
+        out, "\"tool_calls\":[{\"index\":%u,", completion->choices[index].parser.n_calls - 1);
+    if (piece->kind == TOOL_PIECE_CALL) {
+        write_call_head(completion, index, piece->text, out);
+        strbuf_append_text(out, "\"\"}}]");
+        return;
+    }
+    strbuf_append_text(out, "\"function\":{\"arguments\":");
+    write_text(out, piece->text);
+    strbuf_append_text(out, "}}]");
+}
+
+/* finish: a JSON value.  piece NULL: an empty delta (chat). */
 static void write_chunk(struct completion *completion,
                         uint32_t index,
-                        const struct bytes *text,
+                        const struct tool_piece *piece,
                         const char *finish,
                         struct frames *frames)
 {
@@ -208,14 +255,11 @@ static void write_chunk(struct completion *completion,
         if (!choice->begun) {
             strbuf_append_text(out, "\"role\":\"assistant\",");
         }
-        if (text != NULL) {
-            strbuf_append_text(out, "\"content\":");
-            write_text(out, *text);
-        }
+        write_delta(completion, index, piece, out);
         strbuf_append_text(out, "}");
     } else {
         strbuf_append_text(out, "\"text\":");
-        write_text(out, text != NULL ? *text : (struct bytes){.data = (const uint8_t *)""});
+        write_text(out, piece != NULL ? piece->text : no_text);
     }
     strbuf_append_text(out, ",\"logprobs\":");
     write_logprobs(completion, choice, out);
@@ -225,17 +269,70 @@ static void write_chunk(struct completion *completion,
     choice->begun = true;
 }
 
+/* --- pieces -------------------------------------------------------------------------------------
+ */
+
+/* Closes the gathered call that is under way. */
+static void close_call(struct completion_choice *choice)
+{
+    if (choice->calls.length > 0) {
+        strbuf_append_json(&choice->calls, choice->arguments.text, choice->arguments.length);
+        strbuf_append_text(&choice->calls, "}}");
+        strbuf_clear(&choice->arguments);
+    }
+}
+
+static void
+gather_piece(struct completion *completion, uint32_t index, const struct tool_piece *piece)
+{
+    struct completion_choice *const choice = &completion->choices[index];
+    const char *const text = (const char *)piece->text.data;
+    switch (piece->kind) {
+    case TOOL_PIECE_TEXT:
+        strbuf_append(&choice->text, text, piece->text.length);
+        return;
+    case TOOL_PIECE_CALL:
+        close_call(choice);
+        strbuf_append_text(&choice->calls, choice->calls.length > 0 ? ",{" : "{");
+        write_call_head(completion, index, piece->text, &choice->calls);
+        return;
+    case TOOL_PIECE_ARGUMENTS:
+        strbuf_append(&choice->arguments, text, piece->text.length);
+        return;
+    }
+}
+
+static void add_piece(struct completion *completion,
+                      uint32_t index,
+                      const struct tool_piece *piece,
+                      struct frames *frames)
+{
+    if (completion->source.stream) {
+        write_chunk(completion, index, piece, "null", frames);
+    } else {
+        gather_piece(completion, index, piece);
+    }
+}
+
+/* False: all of it is held back. */
+static bool
+add_text(struct completion *completion, uint32_t index, struct bytes text, struct frames *frames)
+{
+    struct tool_piece piece;
+    bool added = false;
+    while (tool_parser_next(&completion->choices[index].parser, &text, &piece)) {
+        add_piece(completion, index, &piece, frames);
+        added = true;
+    }
+    return added;
+}
+
 void answer_begin(struct completion *completion, uint32_t i_prompt, struct frames *frames)
 {
-    const struct bytes echo = completion->prompts[i_prompt].echo;
-    for (uint32_t i = 0; i < completion->n_choices; i++) {
-        const uint32_t index = i_prompt * completion->n_choices + i;
-        if (!completion->source.stream) {
-            strbuf_append(&completion->choices[index].text, (const char *)echo.data, echo.length);
-        } else if (is_chat(completion) || completion->echo) {
-            const struct bytes first =
-                completion->echo ? echo : (struct bytes){.data = (const uint8_t *)""};
-            write_chunk(completion, index, &first, "null", frames);
+    const struct tool_piece first = {TOOL_PIECE_TEXT, completion->prompts[i_prompt].echo};
+    if (!completion->source.stream || is_chat(completion) || completion->echo) {
+        for (uint32_t i = 0; i < completion->n_choices; i++) {
+            add_piece(completion, i_prompt * completion->n_choices + i, &first, frames);
         }
     }
 }
@@ -245,12 +342,10 @@ void answer_token(struct completion *completion,
                   const struct event *event,
                   struct frames *frames)
 {
-    struct completion_choice *const choice = &completion->choices[index];
-    gather_logprobs(completion, choice, event);
-    if (!completion->source.stream) {
-        strbuf_append(&choice->text, (const char *)event->text.data, event->text.length);
-    } else if (event->text.length > 0 || completion->logprobs) {
-        write_chunk(completion, index, &event->text, "null", frames);
+    const struct tool_piece nothing = {TOOL_PIECE_TEXT, no_text};
+    gather_logprobs(completion, &completion->choices[index], event);
+    if (!add_text(completion, index, event->text, frames) && completion->logprobs) {
+        add_piece(completion, index, &nothing, frames);
     }
 }
 
@@ -261,14 +356,16 @@ void answer_finish(struct completion *completion,
 {
     struct completion_choice *const choice = &completion->choices[index];
     choice->finish = event->finish;
-    if (!completion->source.stream) {
-        strbuf_append(&choice->text, (const char *)event->text.data, event->text.length);
-        return;
+    (void)add_text(completion, index, event->text, frames);
+    const struct tool_piece held = {TOOL_PIECE_TEXT, tool_parser_finish(&choice->parser)};
+    if (held.text.length > 0) {
+        add_piece(completion, index, &held, frames);
     }
-    if (event->text.length > 0) {
-        write_chunk(completion, index, &event->text, "null", frames);
+    if (completion->source.stream) {
+        write_chunk(completion, index, NULL, finish_name(choice), frames);
+    } else {
+        close_call(choice);
     }
-    write_chunk(completion, index, NULL, finish_name(event->finish), frames);
 }
 
 void answer_end_stream(const struct completion *completion, struct frames *frames)
@@ -286,20 +383,38 @@ void answer_end_stream(const struct completion *completion, struct frames *frame
 /* --- the whole ----------------------------------------------------------------------------------
  */
 
+static void write_message(const struct completion_choice *choice, struct strbuf *out)
+{
+    const bool calls = choice->calls.length > 0;
+    strbuf_append_text(out, "\"message\":{\"role\":\"assistant\",\"content\":");
+    if (calls && choice->text.length == 0) {
+        strbuf_append_text(out, "null");
+    } else {
+        strbuf_append_json(out, choice->text.text, choice->text.length);
+    }
+    if (calls) {
+        strbuf_append_text(out, ",\"tool_calls\":[");
+        strbuf_append(out, choice->calls.text, choice->calls.length);
+        strbuf_append_text(out, "]");
+    }
+    strbuf_append_text(out, ",\"refusal\":null}");
+}
+
 void answer_whole(const struct completion *completion, struct strbuf *out)
 {
     write_head(completion, is_chat(completion) ? "chat.completion" : "text_completion", out);
     for (uint32_t i = 0; i < completion->n_prompts * completion->n_choices; i++) {
         const struct completion_choice *const choice = &completion->choices[i];
         strbuf_append_format(out, i > 0 ? ",{\"index\":%u," : "{\"index\":%u,", i);
-        strbuf_append_text(out,
-                           is_chat(completion) ? "\"message\":{\"role\":\"assistant\",\"content\":"
-                                               : "\"text\":");
-        strbuf_append_json(out, choice->text.text, choice->text.length);
-        strbuf_append_text(
-            out, is_chat(completion) ? ",\"refusal\":null},\"logprobs\":" : ",\"logprobs\":");
+        if (is_chat(completion)) {
+            write_message(choice, out);
+        } else {
+            strbuf_append_text(out, "\"text\":");
+            strbuf_append_json(out, choice->text.text, choice->text.length);
+        }
+        strbuf_append_text(out, ",\"logprobs\":");
         write_logprobs(completion, choice, out);
-        strbuf_append_format(out, ",\"finish_reason\":%s}", finish_name(choice->finish));
+        strbuf_append_format(out, ",\"finish_reason\":%s}", finish_name(choice));
     }
     strbuf_append_text(out, "],\"usage\":");
     write_usage(completion, out);

@@ -1,5 +1,7 @@
 #include "server/chat_messages.h"
 
+#include "server/chat_tools.h"
+
 #include <string.h>
 
 #define MAX_TEXT_BYTES ((size_t)128 << 20)
@@ -79,6 +81,12 @@ static realm_status refuse_message(struct field_reader *reader,
                        allowed);
 }
 
+static bool is_assistant(const json_t *message)
+{
+    const char *const role = json_string_value(json_object_get(message, "role"));
+    return role != NULL && strcmp(role, "assistant") == 0;
+}
+
 /* The members beside role and content that a template may read. */
 static realm_status
 copy_members(struct field_reader *reader, size_t index, const json_t *message, json_t *copy)
@@ -88,6 +96,10 @@ copy_members(struct field_reader *reader, size_t index, const json_t *message, j
     json_object_foreach((json_t *)(uintptr_t)message, key, value)
     {
         if (strcmp(key, "role") == 0 || strcmp(key, "content") == 0 || json_is_null(value)) {
+            continue;
+        }
+        if (strcmp(key, "tool_calls") == 0 && is_assistant(message)) {
+            REALM_TRY(chat_tools_add_calls(reader, index, value, copy));
             continue;
         }
         if ((strcmp(key, "name") != 0 && strcmp(key, "tool_call_id") != 0) ||
@@ -119,6 +131,9 @@ static realm_status add_message(struct field_reader *reader, size_t index, json_
         REALM_TRY(join_parts(reader, index, content, &text));
     } else if (json_is_string(content)) {
         text = json_incref((json_t *)(uintptr_t)content);
+    } else if ((content == NULL || json_is_null(content)) && is_assistant(message) &&
+               json_is_array(json_object_get(message, "tool_calls"))) {
+        text = json_string("");
     } else {
         return refuse_message(
             reader, index, "content", content, "a string or an array of text parts");
@@ -168,6 +183,7 @@ static realm_status build_context(struct field_reader *reader, json_t *context)
     for (size_t i = 0; i < json_array_size(reader->messages); i++) {
         REALM_TRY(add_message(reader, i, messages));
     }
+    REALM_TRY(chat_tools_apply(reader, context));
     (void)json_object_set_new(
         context, "add_generation_prompt", json_boolean(!reader->no_generation_prompt));
     set_token_text(

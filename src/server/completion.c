@@ -89,7 +89,10 @@ static realm_status take_choices(struct completion *completion, struct problem *
     }
     for (uint32_t i = 0; i < n; i++) {
         struct completion_choice *const choice = &completion->choices[i];
+        choice->parser.format = completion->tool_format;
         strbuf_init(&choice->text, ALLOC_SERVER, MAX_ANSWER_BYTES);
+        strbuf_init(&choice->calls, ALLOC_SERVER, MAX_ANSWER_BYTES);
+        strbuf_init(&choice->arguments, ALLOC_SERVER, MAX_ANSWER_BYTES);
         strbuf_init(&choice->logprobs, ALLOC_SERVER, MAX_ANSWER_BYTES);
         strbuf_init(&choice->tokens, ALLOC_SERVER, MAX_ANSWER_BYTES);
         strbuf_init(&choice->token_logprobs, ALLOC_SERVER, MAX_ANSWER_BYTES);
@@ -98,14 +101,23 @@ static realm_status take_choices(struct completion *completion, struct problem *
     return REALM_OK;
 }
 
+/* What the fields mean for the model they name. */
+static realm_status apply_model(struct field_reader *reader)
+{
+    REALM_TRY(find_model(reader));
+    REALM_TRY(fields_check_lists(reader));
+    if (reader->completion->kind == COMPLETION_CHAT) {
+        REALM_TRY(tools_prepare(reader));
+    }
+    return fields_constrain(reader);
+}
+
 static realm_status read_body(struct field_reader *reader, const json_t *body)
 {
     struct completion *const completion = reader->completion;
     const bool chat = completion->kind == COMPLETION_CHAT;
     REALM_TRY(fields_read(reader, body, chat ? field_rows_chat : field_rows_text));
-    REALM_TRY(find_model(reader));
-    REALM_TRY(fields_check_lists(reader));
-    REALM_TRY(fields_constrain(reader));
+    REALM_TRY(apply_model(reader));
     REALM_TRY(choose_seed(reader));
     if (completion->include_usage && !completion->source.stream) {
         return problem_set(reader->problem,
@@ -174,6 +186,8 @@ void completion_destroy(struct completion *completion)
     if (completion->choices != NULL) {
         for (uint32_t i = 0; i < completion->n_prompts * completion->n_choices; i++) {
             strbuf_deinit(&completion->choices[i].text);
+            strbuf_deinit(&completion->choices[i].calls);
+            strbuf_deinit(&completion->choices[i].arguments);
             strbuf_deinit(&completion->choices[i].logprobs);
             strbuf_deinit(&completion->choices[i].tokens);
             strbuf_deinit(&completion->choices[i].token_logprobs);

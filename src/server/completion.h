@@ -9,6 +9,7 @@
 #include "base/strbuf.h"
 #include "engine/engine.h"
 #include "server/source.h"
+#include "server/tool_parser.h"
 #include "tokenizer/tokenizer.h"
 
 #define COMPLETION_MAX_PROMPTS 64u
@@ -25,7 +26,10 @@ struct completion_prompt {
 
 /* What has come of one choice. */
 struct completion_choice {
+    struct tool_parser parser;
     struct strbuf text;                                 /* without streaming */
+    struct strbuf calls;                                /* so: items of tool_calls */
+    struct strbuf arguments;                            /* so: of the call that is under way */
     struct strbuf logprobs;                             /* items of the logprobs array(s) so far */
     struct strbuf tokens, token_logprobs, text_offsets; /* of the older format */
     uint32_t text_offset;                               /* characters before the next token */
@@ -44,8 +48,9 @@ struct completion {
     bool include_usage;
     bool echo;
     bool logprobs;
-    struct constraint *constraint; /* of all choices; NULL: none */
-    struct request request;        /* the same for all prompts, without the prompt */
+    const struct tool_format *tool_format; /* NULL: no tool may be called */
+    struct constraint *constraint;         /* of all choices; NULL: none */
+    struct request request;                /* the same for all prompts, without the prompt */
     struct completion_prompt *prompts;
     uint32_t n_prompts;
     struct completion_choice *choices; /* [n_prompts * n_choices] */

@@ -60,8 +60,7 @@ refuse_member(struct field_reader *reader, const char *field, const char *member
         reader->problem, REALM_INVALID_ARGUMENT, field, "%s.%.60s %s", field, member, must);
 }
 
-/* Letters, digits, _ and -, as OpenAI has them. */
-static bool is_name(const json_t *value)
+bool field_is_name(const json_t *value)
 {
     static const char letters[] =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
@@ -76,7 +75,7 @@ check_schema_members(struct field_reader *reader, const char *field, const json_
 {
     const char *key;
     json_t *member;
-    if (!is_name(json_object_get(format, "name"))) {
+    if (!field_is_name(json_object_get(format, "name"))) {
         return refuse_member(
             reader, field, "json_schema.name", "must have 1 to 64 letters, digits, _ or -");
     }

@@ -6,6 +6,14 @@
 #include "server/completion.h"
 #include "server/json.h"
 
+enum tool_choice {
+    TOOL_CHOICE_DEFAULT, /* auto, where there are tools */
+    TOOL_CHOICE_NONE,
+    TOOL_CHOICE_AUTO,
+    TOOL_CHOICE_REQUIRED,
+    TOOL_CHOICE_NAMED,
+};
+
 /* What is known while the fields are read. */
 struct field_reader {
     struct completion *completion;
@@ -23,6 +31,12 @@ struct field_reader {
     bool top_logprobs_given;
     uint32_t best_of;
     bool seed_given;
+    const json_t *tools; /* NULL: none that may be called */
+    enum tool_choice tool_choice;
+    const char *tool_named; /* with TOOL_CHOICE_NAMED */
+    bool single_tool_call;
+    bool parallel_given;
+    const struct tool_format *tool_format; /* of the model */
     struct constraint_rule constraint;
     const char *constraint_field; /* that gave it */
 };
@@ -80,6 +94,17 @@ realm_status
 field_guided_grammar(struct field_reader *reader, const char *field, const json_t *value);
 /* Once the model is known: makes the constraint that was asked for. */
 REALM_MUST_CHECK realm_status fields_constrain(struct field_reader *reader);
+
+/* Letters, digits, _ and -, up to 64 of them, as OpenAI names functions and schemas. */
+bool field_is_name(const json_t *value);
+
+/* field_tools.c */
+realm_status field_tools(struct field_reader *reader, const char *field, const json_t *value);
+realm_status field_tool_choice(struct field_reader *reader, const char *field, const json_t *value);
+realm_status
+field_parallel_tool_calls(struct field_reader *reader, const char *field, const json_t *value);
+/* Once the model is known: what calls look like, and the constraint that holds them to it. */
+REALM_MUST_CHECK realm_status tools_prepare(struct field_reader *reader);
 
 /* The tables of the two kinds, and what follows once the fields are read: checks across fields,
  * prompts. */

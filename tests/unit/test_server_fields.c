@@ -183,24 +183,36 @@ static void template_arguments_reach_the_template(void **state)
     completion_destroy(extra);
 }
 
-/* Both kinds, with every allocation failing once: refused with OUT_OF_MEMORY, and nothing is lost.
+/* With every allocation failing once: refused with OUT_OF_MEMORY, and nothing is lost.
  */
 static void no_memory_leaks_at_any_failed_allocation(void **state)
 {
     (void)state;
-    static const char *const bodies[] = {
-        "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
-        "\"text\":\"a\"}],\"name\":\"n\"}],\"stop\":[\"a\"],\"logit_bias\":{\"1\":1},"
-        "\"chat_template_kwargs\":{\"x\":1}}",
-        "{\"model\":\"tiny\",\"prompt\":[\"a\",\"b\"],\"echo\":true,\"user\":\"u\"}"};
-    for (int kind = COMPLETION_CHAT; kind <= COMPLETION_TEXT; kind++) {
+    static const struct {
+        enum completion_kind kind;
+        const char *body;
+    } rows[] = {
+        {COMPLETION_CHAT,
+         "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\","
+         "\"text\":\"a\"}],\"name\":\"n\"}],\"stop\":[\"a\"],\"logit_bias\":{\"1\":1},"
+         "\"chat_template_kwargs\":{\"x\":1}}"},
+        {COMPLETION_CHAT,
+         "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":"
+         "\"assistant\",\"tool_calls\":[{\"id\":\"1\",\"type\":\"function\",\"function\":{\"name\":"
+         "\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]},{\"role\":\"tool\",\"content\":\"1\"},{"
+         "\"role\":"
+         "\"tool\",\"content\":\"2\"}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":"
+         "\"f\"}},{\"type\":\"function\",\"function\":{\"name\":\"g\",\"parameters\":{}}}]}"},
+        {COMPLETION_TEXT,
+         "{\"model\":\"tiny\",\"prompt\":[\"a\",\"b\"],\"echo\":true,\"user\":\"u\"}"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         for (uint64_t n = 0;; n++) {
             struct completion *completion = NULL;
-            const char *const body = bodies[kind];
+            const char *const body = rows[i].body;
             problem = (struct problem){.http_status = 0};
             alloc_fail_after(n);
-            const realm_status status = completion_parse(
-                (enum completion_kind)kind, engine, body, strlen(body), &completion, &problem);
+            const realm_status status =
+                completion_parse(rows[i].kind, engine, body, strlen(body), &completion, &problem);
             alloc_fail_after(UINT64_MAX);
             completion_destroy(completion);
             assert_int_equal(alloc_held_bytes(ALLOC_SERVER), 0);
