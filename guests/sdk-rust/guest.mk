@@ -6,7 +6,7 @@ TARGET_DIR ?= $(OUT)/target
 
 .PHONY: all clean
 all:
-	$(CARGO) build --quiet --locked --release --target wasm32-unknown-unknown --target-dir $(TARGET_DIR)
+	$(CARGO) build --quiet $(if $(wildcard Cargo.lock),--locked) --release --target wasm32-unknown-unknown --target-dir $(TARGET_DIR)
 	cp $(TARGET_DIR)/wasm32-unknown-unknown/release/$(subst -,_,$(PROGRAM)).wasm $(OUT)/$(PROGRAM).wasm
 
 clean:

@@ -5,6 +5,7 @@
 #include "cli/command.h"
 
 /* argv[0] is the subcommand's name. */
+realm_status program_new(int argc, char **argv, struct realm_error *error);
 realm_status program_run(int argc, char **argv, struct realm_error *error);
 realm_status program_show(int argc, char **argv, struct realm_error *error);
 

@@ -105,6 +105,41 @@ def test_chat_declares_its_function(build, program):
     assert json.loads(functions[0]["parameters"])["required"] == ["messages"]
 
 
+def new(folder, *arguments):
+    return subprocess.run([REALM, "program", "new", *arguments], cwd=folder, capture_output=True,
+                          text=True, timeout=60)
+
+
+@pytest.mark.parametrize("language", ["c", "rust", pytest.param("go", marks=go)])
+def test_a_new_project_builds_with_one_command_and_answers(tmp_path, language):
+    made = new(tmp_path, "--lang", language, "my-agent")
+    assert made.returncode == 0, made.stderr
+    project = tmp_path / "my-agent"
+    subprocess.run(["make", "-C", project], check=True, capture_output=True, text=True, timeout=280)
+    # The commands it prints are the ones that work.
+    assert "cd my-agent && make" in made.stdout and "run my-agent.wasm" in made.stdout
+    module = project / "my-agent.wasm"
+    assert [function["name"] for function in show(module)] == ["realm_run"]
+    answer = run(module, user("Hello", temperature=0, max_tokens=4))
+    assert answer.code == 0 and answer.text != "", answer.complaint
+    # Nothing in it points back to where it came from, and it stands alone.
+    for file in project.rglob("*"):
+        if file.is_file() and "target" not in file.parts and file.suffix != ".wasm":
+            assert f"chat-{language}" not in file.read_text(), file
+            assert f"../sdk-{language}" not in file.read_text(), file
+
+
+def test_a_new_project_wants_a_free_and_plain_name(tmp_path):
+    (tmp_path / "taken").mkdir()
+    taken = new(tmp_path, "taken")
+    assert taken.returncode != 0 and "taken" in taken.stderr and "there already" in taken.stderr
+    for name in ["", "../out", "Big", "1st", "a b", "a" * 65]:
+        refused = new(tmp_path, name)
+        assert refused.returncode != 0 and "no name for a program" in refused.stderr, name
+    assert new(tmp_path, "--lang", "cobol", "x").returncode != 0
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
 def test_the_rust_sdk_reads_and_writes_json(tmp_path):
     done = subprocess.run(["cargo", "test", "--quiet", "--locked", "--lib", "--target-dir", tmp_path],
                           cwd=GUESTS / "sdk-rust", capture_output=True, text=True, timeout=280)
