@@ -99,7 +99,7 @@ realm_status sequence_create(struct generation *generation,
         goto fail;
     }
     struct sampler_options sampling = request->sampling;
-    sampling.stream = choice;
+    sampling.stream += choice;
     status = sampler_create(
         &sampling, tokenizer_vocabulary(tokenizer), max_tokens, &sequence->sampler, error);
     if (status != REALM_OK) {

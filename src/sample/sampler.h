@@ -45,7 +45,7 @@ struct sampler_options {
     float mirostat_tau; /* 0: 5 */
     float mirostat_eta; /* 0: 0.1 */
     uint64_t seed;
-    uint32_t stream;                   /* choice index: other numbers from the same seed */
+    uint32_t stream;                   /* of the first choice: other numbers from the same seed */
     const struct sampler_bias *biases; /* copied */
     uint32_t n_biases;
     uint32_t n_top_logprobs; /* 0..SAMPLER_MAX_TOP_LOGPROBS */

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,6 +105,49 @@ def test_chat_declares_its_function(build, program):
     assert [function["name"] for function in functions] == ["realm_run"]
     assert functions[0]["description"] == "Answers a chat."
     assert json.loads(functions[0]["parameters"])["required"] == ["messages"]
+
+
+def test_best_of_n_gives_the_candidate_of_the_highest_mean_logprob(build):
+    question = user("Why is the sky blue?", candidates=5, max_tokens=20, seed=5)
+    answer = run(build("best-of-n"), question)
+    assert answer.code == 0, answer.complaint
+    candidates = answer.event("candidate")
+    assert [candidate["index"] for candidate in candidates] == [0, 1, 2, 3, 4]
+    assert len({candidate["text"] for candidate in candidates}) > 2
+    for candidate in candidates:
+        assert 0 < candidate["tokens"] <= 20 and candidate["logprob"] < 0
+        assert candidate["mean_logprob"] == pytest.approx(candidate["logprob"] / candidate["tokens"], abs=1e-5)
+    best = max(candidates, key=lambda candidate: candidate["mean_logprob"])
+    assert answer.event("chosen") == [{"type": "chosen", "index": best["index"]}]
+    assert answer.text == best["text"]
+    # The prompt was computed once, and the same seed gives the same candidates.
+    assert candidates[0]["cached_tokens"] == 0
+    assert all(candidate["cached_tokens"] >= 16 for candidate in candidates[1:])
+    assert run(build("best-of-n"), question).event("candidate")[1:] == candidates[1:]
+
+
+def test_best_of_one_is_what_the_chat_program_answers(build):
+    question = user("Why is the sky blue?", candidates=1, max_tokens=12, seed=5)
+    assert run(build("best-of-n"), question).text == run(build("chat-c"), question).text
+
+
+@pytest.mark.parametrize("question,more", [
+    ("Tom has 3 apples and buys 4 more. How many has he?", {}),
+    ("Is fire hot or cold?", {"choices": ["hot", "cold"]}),
+])
+def test_vote_answers_what_most_concluded(build, question, more):
+    answer = run(build("vote"), user(question, samples=5, max_tokens=40, temperature=0.8, seed=5, **more))
+    assert answer.code == 0, answer.complaint
+    answers = [vote["answer"] for vote in answer.event("vote")]
+    assert len(answers) == 5
+    assert len({vote["thought"] for vote in answer.event("vote")}) > 2
+    [tally] = answer.event("tally")
+    assert tally["counts"] == Counter(answers)
+    assert tally["counts"][answer.text] == max(tally["counts"].values())
+    assert tally["winner"] == answer.text
+    for conclusion in answers:
+        assert conclusion in more.get("choices", [conclusion])
+        assert more or re.fullmatch(r"-?[0-9]{1,12}", conclusion)
 
 
 def new(folder, *arguments):

@@ -194,6 +194,12 @@ static void choices_share_their_prompt_and_differ_by_their_stream(void **state)
         }
     }
     assert_int_equal(first.n_completion, 160);
+    /* Who asks choice by choice begins where he says. */
+    request.n_choices = 2;
+    request.sampling.stream = 2;
+    read_answer(submit(&request), &second);
+    assert_memory_equal(second.tokens[0], first.tokens[2], 40 * sizeof(token_id));
+    assert_memory_equal(second.tokens[1], first.tokens[3], 40 * sizeof(token_id));
     unload();
 }
 
