@@ -123,9 +123,10 @@ static realm_status enter(struct sandbox *sandbox,
                           const struct sandbox_limits *limits,
                           struct realm_error *error)
 {
-    if (atomic_fetch_add(&tenant->instances, 1) >= limits->instances) {
-        atomic_fetch_sub(&tenant->instances, 1);
+    if (atomic_fetch_add(&tenant->counters.instances, 1) >= limits->instances) {
+        atomic_fetch_sub(&tenant->counters.instances, 1);
         atomic_fetch_add(&sandbox->counters.breaches[LIMIT_instances], 1);
+        atomic_fetch_add(&tenant->counters.breaches[LIMIT_instances], 1);
         return realm_error_set(error,
                                REALM_RESOURCE_EXHAUSTED,
                                "limit instances: %llu programs of this tenant run already",
@@ -133,7 +134,7 @@ static realm_status enter(struct sandbox *sandbox,
     }
     if (atomic_fetch_add(&sandbox->counters.instances, 1) >= sandbox->runtime.max_instances) {
         atomic_fetch_sub(&sandbox->counters.instances, 1);
-        atomic_fetch_sub(&tenant->instances, 1);
+        atomic_fetch_sub(&tenant->counters.instances, 1);
         return realm_error_set(error,
                                REALM_UNAVAILABLE,
                                "%u programs run already; try again",
@@ -145,7 +146,7 @@ static realm_status enter(struct sandbox *sandbox,
 static void leave(struct sandbox *sandbox, struct sandbox_tenant *tenant)
 {
     atomic_fetch_sub(&sandbox->counters.instances, 1);
-    atomic_fetch_sub(&tenant->instances, 1);
+    atomic_fetch_sub(&tenant->counters.instances, 1);
 }
 
 realm_status instance_start(struct sandbox *sandbox,
@@ -186,6 +187,7 @@ realm_status instance_start(struct sandbox *sandbox,
         return status;
     }
     atomic_fetch_add(&sandbox->counters.started, 1);
+    atomic_fetch_add(&options->tenant->counters.started, 1);
     atomic_store(&instance->owners, 2);
     *out = instance;
     poller_wake(&sandbox->poller, &instance->task);
@@ -357,9 +359,8 @@ static void end_guest(struct instance *instance)
     }
 }
 
-static void count_end(const struct instance *instance)
+static void count_end(const struct instance *instance, struct sandbox_counters *counters)
 {
-    struct sandbox_counters *counters = &instance->sandbox->counters;
     const realm_status status = instance->end.status;
     atomic_fetch_add(status == REALM_OK          ? &counters->succeeded
                      : status == REALM_CANCELLED ? &counters->cancelled
@@ -368,10 +369,6 @@ static void count_end(const struct instance *instance)
     atomic_fetch_add(&counters->host_calls, instance->host_calls);
     if (instance->breach >= 0) {
         atomic_fetch_add(&counters->breaches[instance->breach], 1);
-        log_debug("guest_limit",
-                  LOG_TEXT("program", instance->program->name),
-                  LOG_TEXT("tenant", instance->tenant->id),
-                  LOG_TEXT("limit", instance->end.limit));
     }
 }
 
@@ -379,7 +376,8 @@ static void finish(struct instance *instance)
 {
     end_guest(instance);
     outcome_tell(instance);
-    count_end(instance);
+    count_end(instance, &instance->sandbox->counters);
+    count_end(instance, &instance->tenant->counters);
     leave(instance->sandbox, instance->tenant);
     mutex_lock(&instance->lock);
     instance->finished = true;

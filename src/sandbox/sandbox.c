@@ -79,9 +79,8 @@ void sandbox_close(struct sandbox *sandbox)
     alloc_free(sandbox);
 }
 
-void sandbox_stats(struct sandbox *sandbox, struct sandbox_stats *out)
+static void read_counters(struct sandbox_counters *counters, struct sandbox_stats *out)
 {
-    struct sandbox_counters *counters = &sandbox->counters;
     *out = (struct sandbox_stats){
         .instances = atomic_load(&counters->instances),
         .started = atomic_load(&counters->started),
@@ -89,11 +88,21 @@ void sandbox_stats(struct sandbox *sandbox, struct sandbox_stats *out)
         .failed = atomic_load(&counters->failed),
         .cancelled = atomic_load(&counters->cancelled),
         .host_calls = atomic_load(&counters->host_calls),
-        .polls = poller_turns(&sandbox->poller),
     };
     for (uint32_t i = 0; i < N_LIMITS; i++) {
         out->breaches[i] = atomic_load(&counters->breaches[i]);
     }
+}
+
+void sandbox_stats(struct sandbox *sandbox, struct sandbox_stats *out)
+{
+    read_counters(&sandbox->counters, out);
+    out->polls = poller_turns(&sandbox->poller);
+}
+
+void sandbox_tenant_stats(struct sandbox_tenant *tenant, struct sandbox_stats *out)
+{
+    read_counters(&tenant->counters, out);
 }
 
 /* --- tenants -----------------------------------------------------------------------------------

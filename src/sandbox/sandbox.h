@@ -42,6 +42,8 @@ struct sandbox_tenant;
     X(invoke_depth, "invoke_depth", 4)            /* programs that invoke programs */              \
     X(stored_bytes, "stored_bytes", 16777216)     /* keys, values and saved sequences */           \
     X(module_bytes, "module_bytes", 33554432)     /* of an uploaded module */                      \
+    X(programs, "programs", 100)                  /* on the tenant's shelf */                      \
+    X(shelf_bytes, "shelf_bytes", 268435456)      /* of all versions there */                      \
     X(compile_ms, "compile_ms", 30000)            /* of its compilation */                         \
     X(compile_memory_bytes, "compile_memory_bytes", 2147483648)
 
@@ -87,7 +89,7 @@ struct sandbox_stats {
     uint64_t failed; /* returned an error or trapped */
     uint64_t cancelled;
     uint64_t host_calls;
-    uint64_t polls;
+    uint64_t polls; /* of the sandbox; 0 for a tenant */
     /* Ended by a limit, in the order of SANDBOX_LIMITS. */
     uint64_t breaches[sizeof(struct sandbox_limits) / sizeof(uint64_t)];
 };
@@ -108,6 +110,8 @@ REALM_MUST_CHECK realm_status sandbox_tenant_acquire(struct sandbox *sandbox,
                                                      struct sandbox_tenant **out,
                                                      struct realm_error *error);
 void sandbox_tenant_release(struct sandbox_tenant *tenant);
+/* Of the time since it was made. */
+void sandbox_tenant_stats(struct sandbox_tenant *tenant, struct sandbox_stats *out);
 
 /* --- programs ----------------------------------------------------------------------------------
  */

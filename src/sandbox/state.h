@@ -9,6 +9,7 @@
 #include "sandbox/runtime.h"
 #include "sandbox/value_store.h"
 
+/* Of the sandbox, and of each tenant. */
 struct sandbox_counters {
     _Atomic uint32_t instances;
     _Atomic uint64_t started;
@@ -39,7 +40,7 @@ struct sandbox_tenant {
     struct mutex lock;            /* limits, programs */
     struct map *programs;         /* name -> struct program, for invoke */
     struct sandbox_limits limits; /* complete */
-    _Atomic uint64_t instances;
+    struct sandbox_counters counters;
     struct value_store store;
 };
 

@@ -12,4 +12,16 @@ void answer_model(struct exchange *exchange);
 void prepare_chat(struct exchange *exchange);
 void prepare_text(struct exchange *exchange);
 
+/* programs.c */
+void prepare_programs_list(struct exchange *exchange);
+void prepare_programs_patch(struct exchange *exchange);
+void prepare_program_show(struct exchange *exchange);
+void prepare_program_push(struct exchange *exchange);
+void prepare_program_delete(struct exchange *exchange);
+void prepare_program_version_delete(struct exchange *exchange);
+void prepare_program_activate(struct exchange *exchange);
+void prepare_program_logs(struct exchange *exchange);
+void prepare_program_run(struct exchange *exchange);
+void prepare_program_function(struct exchange *exchange);
+
 #endif

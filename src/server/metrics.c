@@ -205,6 +205,96 @@ static void write_tenants(struct strbuf *out, const struct tenant_registry *regi
     }
 }
 
+/* --- programs ----------------------------------------------------------------------------------
+ */
+
+struct program_lines {
+    struct strbuf *out;
+    uint32_t n_tenants;
+    void (*write)(struct strbuf *out, const char *tenant, const struct sandbox_stats *stats);
+};
+
+static void write_count(
+    struct strbuf *out, const char *tenant, const char *label, const char *value, uint64_t n)
+{
+    strbuf_append_char(out, '{');
+    write_label(out, "tenant", tenant);
+    if (label != NULL) {
+        strbuf_append_char(out, ',');
+        write_label(out, label, value);
+    }
+    strbuf_append_format(out, "} %llu\n", (unsigned long long)n);
+}
+
+static void
+write_instances(struct strbuf *out, const char *tenant, const struct sandbox_stats *stats)
+{
+    strbuf_append_text(out, "realm_sandbox_instances");
+    write_count(out, tenant, NULL, NULL, stats->instances);
+}
+
+static void write_runs(struct strbuf *out, const char *tenant, const struct sandbox_stats *stats)
+{
+    const struct {
+        const char *outcome;
+        uint64_t n;
+    } outcomes[] = {{"succeeded", stats->succeeded},
+                    {"failed", stats->failed},
+                    {"cancelled", stats->cancelled}};
+    for (size_t i = 0; i < sizeof outcomes / sizeof outcomes[0]; i++) {
+        strbuf_append_text(out, "realm_sandbox_runs_total");
+        write_count(out, tenant, "outcome", outcomes[i].outcome, outcomes[i].n);
+    }
+}
+
+static void
+write_breaches(struct strbuf *out, const char *tenant, const struct sandbox_stats *stats)
+{
+    const char *limit;
+    for (uint32_t i = 0; (limit = sandbox_limit_name(i)) != NULL; i++) {
+        if (stats->breaches[i] > 0) {
+            strbuf_append_text(out, "realm_sandbox_breaches_total");
+            write_count(out, tenant, "limit", limit, stats->breaches[i]);
+        }
+    }
+}
+
+static void
+write_host_calls(struct strbuf *out, const char *tenant, const struct sandbox_stats *stats)
+{
+    strbuf_append_text(out, "realm_sandbox_host_calls_total");
+    write_count(out, tenant, NULL, NULL, stats->host_calls);
+}
+
+static void visit_tenant(void *context, const char *label, const struct sandbox_stats *stats)
+{
+    struct program_lines *const lines = context;
+    if (lines->n_tenants++ < MAX_TENANTS) {
+        lines->write(lines->out, label, stats);
+    }
+}
+
+static void write_programs(struct strbuf *out, struct shelf_room *programs)
+{
+    static const struct {
+        const char *name;
+        const char *type;
+        const char *help;
+        void (*write)(struct strbuf *out, const char *tenant, const struct sandbox_stats *stats);
+    } program_families[] = {
+        {"realm_sandbox_instances", "gauge", "Programs running.", write_instances},
+        {"realm_sandbox_runs_total", "counter", "Programs' runs by their end.", write_runs},
+        {"realm_sandbox_breaches_total", "counter", "Runs ended by a limit.", write_breaches},
+        {"realm_sandbox_host_calls_total", "counter", "Calls of guests.", write_host_calls},
+    };
+    for (size_t f = 0; f < sizeof program_families / sizeof program_families[0]; f++) {
+        struct program_lines lines = {.out = out, .write = program_families[f].write};
+        write_head(
+            out, program_families[f].name, program_families[f].type, program_families[f].help);
+        shelf_room_each(programs, visit_tenant, &lines);
+    }
+}
+
 static void write_answers(struct strbuf *out, const struct server *server)
 {
     write_head(out, "realm_http_answers_total", "counter", "HTTP answers by class of status.");
@@ -221,6 +311,7 @@ void answer_metrics(struct exchange *exchange)
     struct server *const server = exchange->server;
     write_models(&exchange->out, server->engine);
     write_tenants(&exchange->out, server->registry);
+    write_programs(&exchange->out, server->programs);
     write_answers(&exchange->out, server);
     exchange->content_type = "text/plain; version=0.0.4; charset=utf-8";
     exchange->complete = true;

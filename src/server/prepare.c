@@ -2,61 +2,99 @@
 #include "base/trace.h"
 #include "server/completion.h"
 #include "server/handlers.h"
+#include "server/program_run.h"
 #include "server/route.h"
 #include "server/state.h"
 
-#define MAX_WAITING 1024u
+#define MAX_WAITING  1024u
+#define SLOW_THREADS 2u
 
-static struct exchange *take_one(struct server *server)
+static struct exchange *take_one(struct prepare_pool *pool)
 {
     void *item = NULL;
-    mutex_lock(&server->prepare_mutex);
-    while (queue_take(server->to_prepare, &item, 1) == 0 && !queue_closed(server->to_prepare)) {
-        queue_wait(server->to_prepare, UINT32_MAX);
+    mutex_lock(&pool->lock);
+    while (queue_take(pool->waiting, &item, 1) == 0 && !queue_closed(pool->waiting)) {
+        queue_wait(pool->waiting, UINT32_MAX);
     }
-    mutex_unlock(&server->prepare_mutex);
+    mutex_unlock(&pool->lock);
     return item;
 }
 
 static void run(void *context)
 {
-    struct server *const server = context;
+    struct prepare_pool *const pool = context;
     struct exchange *exchange;
-    while ((exchange = take_one(server)) != NULL) {
+    while ((exchange = take_one(pool)) != NULL) {
         const uint64_t start_ns = trace_begin();
         exchange->route->prepare(exchange);
         trace_end("prepare", start_ns);
         /* `ready` has room for everything that can be under way. */
-        (void)REALM_INVARIANT(queue_try_push(server->ready, exchange));
+        (void)REALM_INVARIANT(queue_try_push(pool->server->ready, exchange));
+    }
+}
+
+static realm_status start_pool(struct prepare_pool *pool,
+                               struct server *server,
+                               const char *name,
+                               uint32_t n_threads,
+                               struct realm_error *error)
+{
+    pool->server = server;
+    mutex_init(&pool->lock);
+    REALM_TRY(queue_create(MAX_WAITING, NULL, NULL, &pool->waiting, error));
+    for (uint32_t i = 0; i < n_threads; i++) {
+        REALM_TRY(thread_start(&pool->threads[i], name, run, pool, error));
+        pool->n_threads++;
+    }
+    return REALM_OK;
+}
+
+static void stop_pool(struct prepare_pool *pool)
+{
+    if (pool->waiting != NULL) {
+        queue_close(pool->waiting);
+    }
+    for (uint32_t i = 0; i < pool->n_threads; i++) {
+        thread_join(&pool->threads[i]);
+    }
+}
+
+static void deinit_pool(struct prepare_pool *pool)
+{
+    if (pool->server != NULL) {
+        queue_destroy(pool->waiting);
+        mutex_deinit(&pool->lock);
     }
 }
 
 realm_status prepare_start(struct server *server, uint32_t n_threads, struct realm_error *error)
 {
-    REALM_TRY(queue_create(MAX_WAITING, NULL, NULL, &server->to_prepare, error));
-    REALM_TRY(queue_create(
-        MAX_WAITING + SERVER_MAX_PREPARE_THREADS, loop_wake, server, &server->ready, error));
-    for (uint32_t i = 0; i < n_threads; i++) {
-        REALM_TRY(thread_start(&server->prepare_threads[i], "realm-prepare", run, server, error));
-        server->n_prepare_threads++;
-    }
-    return REALM_OK;
+    const uint32_t max_under_way = 2 * (MAX_WAITING + SERVER_MAX_PREPARE_THREADS);
+    REALM_TRY(queue_create(max_under_way, loop_wake, server, &server->ready, error));
+    REALM_TRY(start_pool(&server->prepare, server, "realm-prepare", n_threads, error));
+    return start_pool(&server->prepare_slow, server, "realm-slow", SLOW_THREADS, error);
 }
 
 void prepare_stop(struct server *server)
 {
-    if (server->to_prepare != NULL) {
-        queue_close(server->to_prepare);
-    }
-    for (uint32_t i = 0; i < server->n_prepare_threads; i++) {
-        thread_join(&server->prepare_threads[i]);
-    }
+    stop_pool(&server->prepare);
+    stop_pool(&server->prepare_slow);
+}
+
+void prepare_deinit(struct server *server)
+{
+    deinit_pool(&server->prepare);
+    deinit_pool(&server->prepare_slow);
+    queue_destroy(server->ready);
 }
 
 bool prepare_hand_over(struct exchange *exchange)
 {
+    struct server *const server = exchange->server;
+    const struct prepare_pool *const pool =
+        exchange->route->slow ? &server->prepare_slow : &server->prepare;
     exchange->preparing = true;
-    if (!queue_try_push(exchange->server->to_prepare, exchange)) {
+    if (!queue_try_push(pool->waiting, exchange)) {
         exchange->preparing = false;
         return false;
     }
@@ -75,16 +113,6 @@ static realm_status check_rights(struct exchange *exchange, const struct complet
     return REALM_OK;
 }
 
-/* Asks the limits of tenant and key; an answer is cut to the context they allow. */
-static realm_status admit(struct exchange *exchange, struct completion *completion)
-{
-    struct tenant_demand demand = {.model = engine_model_name(completion->model)};
-    completion->max_context = exchange->grant.max_context;
-    completion_size(completion, &demand.n_context, &demand.n_tokens);
-    demand.n_context += 1; /* of the answer, at least */
-    return exchange_admit(exchange, &demand);
-}
-
 /* Parses the body and hands the request to the engine. */
 static realm_status begin_completion(struct exchange *exchange, enum completion_kind kind)
 {
@@ -98,7 +126,6 @@ static realm_status begin_completion(struct exchange *exchange, enum completion_
                                &exchange->problem));
     exchange->source = &completion->source;
     REALM_TRY(check_rights(exchange, completion));
-    REALM_TRY(admit(exchange, completion));
     completion->request.account = exchange->account;
     return completion_submit(completion, server->engine, loop_wake, server, &exchange->problem);
 }
@@ -117,7 +144,9 @@ static void prepare(struct exchange *exchange, enum completion_kind kind)
 
 void prepare_chat(struct exchange *exchange)
 {
-    prepare(exchange, COMPLETION_CHAT);
+    if (!program_takes_chat(exchange)) {
+        prepare(exchange, COMPLETION_CHAT);
+    }
 }
 
 void prepare_text(struct exchange *exchange)

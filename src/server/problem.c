@@ -52,7 +52,8 @@ void problem_write(const struct problem *problem, struct strbuf *out)
     const char *const code = problem->code != NULL ? problem->code : row->code;
     strbuf_append_text(out, "{\"error\":{\"message\":");
     strbuf_append_json(out, problem->error.message, strlen(problem->error.message));
-    strbuf_append_format(out, ",\"type\":\"%s\",\"param\":", row->type);
+    strbuf_append_format(
+        out, ",\"type\":\"%s\",\"param\":", problem->type != NULL ? problem->type : row->type);
     if (problem->param[0] != '\0') {
         strbuf_append_json(out, problem->param, strlen(problem->param));
     } else {

@@ -9,6 +9,7 @@
 struct problem {
     int http_status;  /* 0: by the error's status */
     const char *code; /* static; NULL: by the error's status */
+    const char *type; /* likewise */
     char param[64];   /* field, "" for none */
     struct realm_error error;
 };

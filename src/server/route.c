@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PROGRAMS     "/v1/programs"
+#define PROGRAM      PROGRAMS "/:name"
+#define SEE_PROGRAMS (SCOPE_PROGRAMS | SCOPE_INFERENCE)
+
 static const struct route routes[] = {
     {ROUTE_GET, "/health", .answer = answer_health},
     {ROUTE_GET, "/ready", .answer = answer_ready},
@@ -13,6 +17,32 @@ static const struct route routes[] = {
     {ROUTE_GET, "/v1/models/*", SCOPE_INFERENCE, .answer = answer_model},
     {ROUTE_POST, "/v1/chat/completions", SCOPE_INFERENCE, .prepare = prepare_chat},
     {ROUTE_POST, "/v1/completions", SCOPE_INFERENCE, .prepare = prepare_text},
+    {ROUTE_GET, PROGRAMS, SEE_PROGRAMS, .prepare = prepare_programs_list},
+    {ROUTE_PATCH, PROGRAMS, SCOPE_PROGRAMS, .prepare = prepare_programs_patch},
+    {ROUTE_GET, PROGRAM, SEE_PROGRAMS, .prepare = prepare_program_show},
+    {ROUTE_POST, PROGRAM, SCOPE_PROGRAMS, .prepare = prepare_program_push, .slow = true},
+    {ROUTE_PUT, PROGRAM, SCOPE_PROGRAMS, .prepare = prepare_program_push, .slow = true},
+    {ROUTE_DELETE, PROGRAM, SCOPE_PROGRAMS, .prepare = prepare_program_delete},
+    {ROUTE_DELETE,
+     PROGRAM "/versions/:version",
+     SCOPE_PROGRAMS,
+     .prepare = prepare_program_version_delete},
+    {ROUTE_POST,
+     PROGRAM "/activate",
+     SCOPE_PROGRAMS,
+     .prepare = prepare_program_activate,
+     .slow = true},
+    {ROUTE_GET, PROGRAM "/logs", SCOPE_PROGRAMS, .prepare = prepare_program_logs},
+    {ROUTE_POST,
+     PROGRAM "/run",
+     SCOPE_INFERENCE,
+     .prepare = prepare_program_run,
+     .error_event = "error"},
+    {ROUTE_POST,
+     PROGRAM "/functions/:function",
+     SCOPE_INFERENCE,
+     .prepare = prepare_program_function,
+     .error_event = "error"},
 };
 
 #define N_ROUTES (sizeof routes / sizeof routes[0])

@@ -18,12 +18,13 @@ struct route {
     /* Parts between slashes; ":name" stands for any text but an empty one, and "*" at the end for
      * all that follows.  What they stood for is in exchange->arguments, in order. */
     const char *path;
-    enum tenant_scope scope; /* of the key it needs; 0: none */
+    uint32_t scopes; /* enum tenant_scope: its key needs one of them; 0: it needs no key */
     /* Answers at once, on the I/O thread, without waiting for anything; or NULL. */
     void (*answer)(struct exchange *exchange);
     /* Runs on a prepare thread and may block: leaves a source in the exchange, or an answer in its
      * `out`; or NULL. */
     void (*prepare)(struct exchange *exchange);
+    bool slow; /* `prepare` may take seconds: others need not wait for it */
     /* Kind of the event that tells of a failure inside a stream; NULL: it has none. */
     const char *error_event;
 };

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "server/conn.h"
 #include "server/json.h"
 #include "server/state.h"
 
@@ -12,6 +13,7 @@
 #define DEFAULT_CLIENT_TIMEOUT_S 30u
 #define DEFAULT_DRAIN_TIMEOUT_S  30u
 #define DEFAULT_PREPARE_THREADS  2u
+#define MAX_PATH_BYTES           4096u
 
 static realm_status
 write_port(const struct server *server, const char *path, struct realm_error *error)
@@ -29,6 +31,23 @@ write_port(const struct server *server, const char *path, struct realm_error *er
 }
 
 static realm_status
+open_programs(struct server *server, const char *data_dir, struct realm_error *error)
+{
+    char folder[MAX_PATH_BYTES];
+    char shelves[MAX_PATH_BYTES];
+    const int n = snprintf(shelves, sizeof shelves, "%s/programs/shelves", data_dir);
+    if (n < 0 || (size_t)n >= sizeof shelves) {
+        return realm_error_set(
+            error, REALM_INVALID_ARGUMENT, "the path of the data folder is too long");
+    }
+    (void)snprintf(folder, sizeof folder, "%.*s", n - (int)strlen("/shelves"), shelves);
+    const struct sandbox_options options = {.engine = server->engine, .folder = folder};
+    REALM_TRY(file_make_folder(folder, 0700, error));
+    REALM_TRY(sandbox_open(&options, &server->sandbox, error));
+    return shelf_room_open(server->sandbox, shelves, &server->programs, error);
+}
+
+static realm_status
 start(struct server *server, const struct server_options *options, struct realm_error *error)
 {
     uint32_t n_threads =
@@ -39,6 +58,7 @@ start(struct server *server, const struct server_options *options, struct realm_
         options->data_dir, options->extra_key, server->first_key, &server->registry, error));
     REALM_TRY(loop_bind(
         server, options->host != NULL ? options->host : "127.0.0.1", options->port, error));
+    REALM_TRY(open_programs(server, options->data_dir, error));
     REALM_TRY(prepare_start(server, n_threads, error));
     return options->port_file != NULL ? write_port(server, options->port_file, error) : REALM_OK;
 }
@@ -51,7 +71,6 @@ server_start(const struct server_options *options, struct server **out, struct r
     if (server == NULL) {
         return realm_error_out_of_memory(error, sizeof *server, "server");
     }
-    mutex_init(&server->prepare_mutex);
     server->engine = options->engine;
     server->max_body_bytes =
         options->max_body_bytes > 0 ? options->max_body_bytes : DEFAULT_MAX_BODY_BYTES;
@@ -74,17 +93,20 @@ void server_destroy(struct server *server)
         return;
     }
     prepare_stop(server);
-    /* Closing the connections ends their exchanges; what a prepare thread had comes by `ready`. */
+    if (server->ready != NULL) {
+        conn_take_ready(server);
+    }
+    /* Closing the connections ends their exchanges. */
     loop_unbind(server);
     struct exchange *next;
     for (struct exchange *e = server->active; e != NULL; e = next) {
         next = e->next;
         exchange_destroy(e);
     }
-    queue_destroy(server->to_prepare);
-    queue_destroy(server->ready);
+    prepare_deinit(server);
+    shelf_room_close(server->programs);
+    sandbox_close(server->sandbox);
     tenant_registry_close(server->registry);
-    mutex_deinit(&server->prepare_mutex);
     alloc_free(server);
 }
 

@@ -5,6 +5,7 @@
 #include "base/queue.h"
 #include "base/thread.h"
 #include "engine/engine.h"
+#include "sandbox/shelf.h"
 #include "server/exchange.h"
 #include "server/server.h"
 #include "tenant/tenant.h"
@@ -16,8 +17,19 @@
 
 struct lws_context;
 
+/* Threads that work on exchanges, one each at a time. */
+struct prepare_pool {
+    struct server *server;
+    struct queue *waiting; /* of struct exchange */
+    struct mutex lock;     /* waiting has one consumer at a time */
+    struct thread threads[SERVER_MAX_PREPARE_THREADS];
+    uint32_t n_threads;
+};
+
 struct server {
     struct engine *engine;
+    struct sandbox *sandbox;
+    struct shelf_room *programs;
     struct tenant_registry *registry;
     char first_key[KEY_TEXT_LENGTH + 1];
     char url[SERVER_URL_LENGTH];
@@ -25,11 +37,9 @@ struct server {
     uint32_t client_timeout_s;
     uint32_t drain_timeout_s;
     struct lws_context *lws;
-    struct queue *to_prepare;   /* of struct exchange; to the prepare threads, one at a time */
-    struct mutex prepare_mutex; /* to_prepare has one consumer at a time */
-    struct queue *ready;        /* back to the I/O thread */
-    struct thread prepare_threads[SERVER_MAX_PREPARE_THREADS];
-    uint32_t n_prepare_threads;
+    struct prepare_pool prepare;
+    struct prepare_pool prepare_slow; /* for routes that may take seconds */
+    struct queue *ready;              /* back to the I/O thread */
     _Atomic bool stopping;
     /* I/O thread: */
     struct exchange *active;
@@ -37,11 +47,13 @@ struct server {
     uint64_t answers[6];        /* by hundreds of the HTTP status */
 };
 
-/* prepare.c */
+/* prepare.c.  The pools were zero. */
 REALM_MUST_CHECK realm_status prepare_start(struct server *server,
                                             uint32_t n_threads,
                                             struct realm_error *error);
+/* Every exchange is back in server->ready then. */
 void prepare_stop(struct server *server);
+void prepare_deinit(struct server *server);
 /* False: too much waits already; the exchange stays the caller's. */
 bool prepare_hand_over(struct exchange *exchange);
 

@@ -73,7 +73,7 @@ def test_histograms_are_cumulative_and_end_with_all(server, client, name):
 def test_every_number_of_the_engine_carries_its_model(server):
     text = server.get("/metrics")[1].decode()
     for line in text.splitlines():
-        if line.startswith("realm_tenant_"):
+        if line.startswith(("realm_tenant_", "realm_sandbox_")):
             assert 'tenant="default"' in line, line
         elif line.startswith("realm_") and not line.startswith("realm_http_"):
             assert 'model="smollm2"' in line, line

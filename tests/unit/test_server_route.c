@@ -63,7 +63,7 @@ static void only_health_and_ready_need_no_key(void **state)
     const struct route *route;
     for (size_t i = 0; (route = route_at(i)) != NULL; i++) {
         const bool open = strcmp(route->path, "/health") == 0 || strcmp(route->path, "/ready") == 0;
-        assert_int_equal(route->scope == 0, open);
+        assert_int_equal(route->scopes == 0, open);
     }
 }
 

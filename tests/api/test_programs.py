@@ -1,0 +1,378 @@
+"""Tenants' programs over HTTP: pushed, listed, run in three ways, bounded, and nobody else's."""
+
+import json
+import os
+import subprocess
+
+import openai
+import pytest
+import requests
+
+from programs import echo, guest, speaker
+from realm_server import KEY, wait_until
+
+REALM = os.environ["REALM"]
+ASK = {"messages": [{"role": "user", "content": "Hello"}]}
+
+
+class Programs:
+    """/v1/programs of one server with one key."""
+
+    def __init__(self, server, key=KEY):
+        self.server, self.key = server, key
+
+    def call(self, method, path="", status=200, **options):
+        answer = requests.request(method, self.server.url + "/v1/programs" + path, timeout=60,
+                                  headers={"Authorization": "Bearer " + self.key}, **options)
+        assert answer.status_code == status, answer.text
+        return answer
+
+    def get(self, path="", status=200):
+        return self.call("GET", path, status).json()
+
+    def post(self, path, body=None, status=200, **options):
+        return self.call("POST", path, status, json=body, **options).json()
+
+    def push(self, name, module, status=201, query="", method="POST"):
+        return self.call(method, f"/{name}{query}", status, data=module).json()
+
+    def remove(self, path, status=200):
+        return self.call("DELETE", path, status).json()
+
+    def run(self, name, body=None, status=200, query=""):
+        return self.post(f"/{name}/run{query}", body if body is not None else {}, status)
+
+    def client(self):
+        return openai.OpenAI(base_url=self.server.url + "/v1", api_key=self.key, max_retries=0, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def shared(server):
+    return Programs(server)
+
+
+@pytest.fixture
+def programs(shared):
+    """Of the shared server; what a test leaves behind is removed."""
+    yield shared
+    for program in shared.get()["data"]:
+        shared.remove("/" + program["name"])
+    assert shared.get() == {"object": "list", "data": [], "default": None}
+
+
+def new_key(server, tenant, *arguments):
+    data = str(server.folder / "data")
+    subprocess.run([REALM, "tenant", "create", tenant, "--data", data], capture_output=True)
+    made = subprocess.run([REALM, "key", "create", "--tenant", tenant, "--json", "--data", data, *arguments],
+                          check=True, capture_output=True, text=True)
+    return json.loads(made.stdout)["key"]
+
+
+def sse(answer):
+    """[(event, data)] of a stream."""
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = []
+    for block in answer.content.decode().split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in block.splitlines())
+        if lines:
+            events.append((lines.get("event"), json.loads(lines["data"])))
+    return events
+
+
+# --- versions ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_program_is_pushed_listed_shown_run_and_removed(programs, method):
+    module = speaker(text="hi", log="note")
+    pushed = programs.push("first", module, method=method)
+    assert pushed["object"] == "program.version" and pushed["version"] == 1 and pushed["bytes"] == len(module)
+    [listed] = programs.get()["data"]
+    assert (listed["name"], listed["active_version"], listed["versions"]) == ("first", 1, 1)
+    shown = programs.get("/first")
+    assert [(v["version"], v["sha256"], v["active"]) for v in shown["versions"]] == [(1, pushed["sha256"], True)]
+    assert [f["name"] for f in shown["functions"]] == ["realm_run"]
+    answer = programs.run("first", {"x": 1})
+    assert answer["output"] == "hi" and answer["result"] is None and answer["version"] == 1
+    assert answer["log"] == [{"level": "info", "text": "note"}]
+    assert answer["usage"]["output_bytes"] == 2 and answer["usage"]["host_calls"] == 2
+    assert programs.remove("/first") == {"object": "program.deleted", "name": "first", "deleted": True}
+    assert programs.get("/first", 404)["error"]["code"] == "program_not_found"
+
+
+def test_versions_are_kept_tried_and_rolled_back(programs):
+    for n in 1, 2:
+        assert programs.push("story", speaker(text=f"version {n}"))["version"] == n
+    assert programs.push("story", speaker(text="version 3"), query="?activate=false")["version"] == 3
+    assert programs.run("story")["output"] == "version 2"
+    assert programs.run("story", query="?version=3")["output"] == "version 3"
+    assert programs.post("/story/activate", {"version": 1})["active_version"] == 1
+    assert programs.run("story")["output"] == "version 1"
+    assert programs.remove("/story/versions/1", 400)["error"]["message"].count("active")
+    programs.remove("/story/versions/2")
+    assert [v["version"] for v in programs.get("/story")["versions"]] == [1, 3]
+    assert programs.post("/story/activate", {"version": 2}, 404)["error"]["code"] == "program_not_found"
+    assert programs.run("story", query="?version=9", status=404)["error"]["code"] == "program_not_found"
+    assert programs.push("story", speaker(text="version 4"))["version"] == 4
+
+
+def test_programs_survive_a_restart_and_a_kill(own_server):
+    server = own_server()
+    programs = Programs(server)
+    programs.push("a", speaker(text="one"))
+    programs.push("a", speaker(text="two"))
+    programs.post("/a/activate", {"version": 1})
+    programs.push("b", speaker(text="other"))
+    programs.call("PATCH", json={"default": "b"})
+    before = programs.get("/a"), programs.get("/b"), programs.get()
+    server.process.kill()
+    server.process.wait()
+    again = Programs(own_server("--data", str(server.folder / "data")))
+    assert (again.get("/a"), again.get("/b"), again.get()) == before
+    assert again.run("a")["output"] == "one"
+
+
+def test_a_damaged_module_says_so_and_can_be_pushed_again(own_server):
+    server = own_server()
+    module = speaker(text="one")
+    Programs(server).push("a", module)
+    assert server.stop() == 0
+    [path] = (server.folder / "data/programs/shelves").glob("t*/*.wasm")
+    path.write_bytes(path.read_bytes()[:-1] + b"\x00")
+    again = Programs(own_server("--data", str(server.folder / "data")))
+    assert "damaged" in again.run("a", status=400)["error"]["message"]
+    assert "damaged" in again.get("/a")["error"]
+    again.push("a", module)
+    assert again.run("a")["output"] == "one"
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module, words", [
+    (b"", "WebAssembly"),
+    (b"no module", "WebAssembly"),
+    (b"\0asm\1\0\0\0" + b"\xff" * 20, "section"),
+    (speaker(text="x")[:-3], ""),
+])
+def test_a_bad_module_is_refused_with_the_reason(programs, module, words):
+    error = programs.push("bad", module, 400)["error"]
+    assert error["code"] == "invalid_format" and words in error["message"]
+    assert programs.get()["data"] == []
+
+
+@pytest.mark.parametrize("name", ["-x", ".x", "x" * 64, "a%20b", "a%22b"])
+def test_a_bad_name_is_refused(programs, name):
+    assert "name" in programs.push(name, speaker(text="x"), 400)["error"]["message"]
+
+
+def test_a_module_that_is_too_large_is_refused(programs):
+    assert programs.push("large", b"\0asm\1\0\0\0" + bytes(33 << 20), 413)["error"]["code"] == "body_too_large"
+
+
+@pytest.mark.parametrize("path, body, field", [
+    ("/x/run", {"stream": 1}, "stream"),
+    ("/x/run", {"seed": "a"}, "seed"),
+    ("/x/run", {"model": 5}, "model"),
+    ("/x/activate", {"version": 0}, "version"),
+    ("/x/activate", {}, "version"),
+])
+def test_a_bad_field_is_named(programs, path, body, field):
+    programs.push("x", speaker(text="x"))
+    assert programs.post(path, body, 400)["error"]["param"] == field
+
+
+def test_what_is_not_there_is_not_found(programs):
+    programs.push("x", speaker(text="x"))
+    for call in [lambda: programs.run("y", status=404), lambda: programs.remove("/y", 404),
+                 lambda: programs.get("/y/logs", 404), lambda: programs.post("/y/activate", {"version": 1}, 404),
+                 lambda: programs.remove("/x/versions/7", 404),
+                 lambda: programs.call("PATCH", status=404, json={"default": "y"}).json()]:
+        assert call()["error"]["code"] == "program_not_found"
+    assert programs.post("/x/functions/none", {}, 404)["error"]["code"] == "function_not_found"
+    assert programs.run("x", {"model": "none"}, 404)["error"]["code"] == "model_not_found"
+
+
+# --- running -------------------------------------------------------------------------------------
+
+
+def test_a_run_gets_its_body_and_what_the_server_knows(programs):
+    programs.push("echo", echo())
+    body = {"seed": 7, "words": ["ä", {"b": None}], "stream": False}
+    answer = programs.run("echo", body)
+    assert answer["result"] == body
+    assert answer["events"] == [{"program": "echo", "function": "realm_run", "version": 1, "model": "smollm2",
+                                 "source": "run", "stream": False}]
+
+
+def test_a_run_streams_its_events(programs):
+    functions = [{"name": "tell", "description": "Tells.", "parameters": {"type": "object"}, "streaming": True}]
+    programs.push("tell", speaker(text="hé", event='{"a":\n1}', log="l", result="[1,\r\n2]", functions=functions))
+    assert programs.get("/tell")["functions"] == functions
+    events = sse(programs.call("POST", "/tell/functions/tell", json={"stream": True}))
+    assert events[:4] == [("text", {"text": "hé"}), ("event", {"a": 1}), ("log", {"level": "info", "text": "l"}),
+                          ("result", [1, 2])]
+    kind, done = events[4]
+    assert kind == "done" and done["program"] == "tell" and done["usage"]["host_calls"] == 4 and len(events) == 5
+
+
+def test_a_program_generates_beside_the_engine(programs, client):
+    programs.push("plain", guest("chat"))
+    answer = programs.run("plain", {"prompt": "The capital of France is"})
+    assert len(answer["output"]) > 10 and answer["usage"]["completion_tokens"] == 20
+    streamed = sse(programs.call("POST", "/plain/run", json={"prompt": "The capital of France is", "stream": True}))
+    assert [kind for kind, _ in streamed[:-1]] == ["text"] * (len(streamed) - 1) and len(streamed) > 5
+    usage = client.completions.create(model="smollm2", prompt="x", max_tokens=1)
+    assert usage.usage.completion_tokens == 1
+
+
+def test_a_failing_program_is_told_of_with_its_code(programs):
+    programs.push("fails", speaker(text="x", code=3))
+    error = programs.run("fails", status=422)["error"]
+    assert error["code"] == "program_failed" and error["type"] == "program_error" and "code 3" in error["message"]
+
+
+def test_a_stream_that_fails_ends_with_an_error(programs):
+    programs.push("fails", speaker(text="so far", spin=True))
+    assert sse(programs.call("POST", "/fails/run", json={"stream": True})) == [
+        ("text", {"text": "so far"}),
+        ("error", {"error": {"message": "program fails: limit cpu_ms: the program went past the 500 it may have",
+                             "type": "program_error", "param": "cpu_ms", "code": "program_limit_exceeded"}})]
+    with programs.client() as client:
+        with pytest.raises(openai.APIError, match="limit cpu_ms"):
+            list(client.chat.completions.create(model="program:fails", stream=True, **ASK))
+
+
+def test_a_breach_names_the_limit_in_answer_log_metrics_and_the_programs_log(programs):
+    programs.push("spin", guest("spin"))
+
+    def breaches():
+        page = programs.server.get("/metrics")[1].decode()
+        key = 'realm_sandbox_breaches_total{tenant="default",limit="cpu_ms"} '
+        return sum(int(line.removeprefix(key)) for line in page.splitlines() if line.startswith(key))
+
+    before = breaches()
+    error = programs.run("spin", status=422)["error"]
+    assert error["code"] == "program_limit_exceeded" and error["param"] == "cpu_ms"
+    assert "limit cpu_ms" in error["message"] and "500" in error["message"]
+    wait_until(lambda: breaches() == before + 1)
+    line = next(line for line in reversed(programs.server.log()) if line["event"] == "program_failed")
+    assert (line["program"], line["tenant"], line["limit"]) == ("spin", "default", "cpu_ms")
+    [record] = programs.get("/spin/logs")["data"]
+    assert record["limit"] == "cpu_ms" and record["status"] == "resource_exhausted" and record["ms"] >= 400
+
+
+def test_logs_are_the_last_runs_newest_first(programs):
+    programs.push("talk", speaker(log="a line"))
+    for _ in range(70):
+        programs.run("talk")
+    records = programs.get("/talk/logs")["data"]
+    assert len(records) == 64
+    assert records[0]["log"] == [{"level": "info", "text": "a line"}] and records[0]["status"] == "ok"
+    assert len({record["request"] for record in records}) == 64
+    assert programs.get("/talk/logs?limit=2")["data"] == records[:2]
+    assert programs.get("/talk/logs?limit=x", 400)["error"]["param"] == "limit"
+
+
+def test_a_client_that_goes_away_ends_its_instance(programs):
+    programs.push("waits", guest("chat"))
+    before = programs.server.metric("realm_sandbox_runs_total")
+    answer = requests.post(programs.server.url + "/v1/programs/waits/run", stream=True, timeout=60,
+                           headers={"Authorization": "Bearer " + KEY}, json={"prompt": "Once", "stream": True})
+    next(answer.iter_content(1))
+    answer.close()
+    wait_until(lambda: programs.server.metric("realm_sandbox_runs_total") == before + 1)
+    wait_until(lambda: programs.server.metric("realm_sandbox_instances") == 0)
+    wait_until(lambda: programs.get("/waits/logs")["data"])
+
+
+# --- as a model ----------------------------------------------------------------------------------
+
+
+def test_a_chat_client_talks_to_a_program(programs):
+    programs.push("chat", speaker(text="Good day", event='{"step":1}', result='{"score":2}'))
+    with programs.client() as client:
+        answer = client.chat.completions.create(model="program:chat", **ASK)
+        assert answer.choices[0].message.content == "Good day" and answer.choices[0].finish_reason == "stop"
+        assert answer.model == "program:chat" and answer.object == "chat.completion"
+        assert answer.program == {"version": 1, "result": {"score": 2}, "events": [{"step": 1}]}
+        chunks = list(client.chat.completions.create(model="program:chat", stream=True, **ASK,
+                                                     stream_options={"include_usage": True}))
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "Good day"
+    assert chunks[-2].choices[0].finish_reason == "stop"
+    assert chunks[-1].usage.total_tokens == 0 and chunks[-1].choices == []
+    assert {chunk.id for chunk in chunks} == {chunks[0].id}
+
+
+def test_the_guest_gets_the_chat_as_the_client_sent_it(programs):
+    programs.push("echo", echo())
+    with programs.client() as client:
+        answer = client.chat.completions.create(model="program:echo", seed=4, extra_body={"own": [1]}, **ASK)
+    assert json.loads(answer.choices[0].message.content) == {**ASK, "model": "program:echo", "seed": 4, "own": [1]}
+    assert answer.program["events"][0]["source"] == "chat"
+
+
+def test_errors_of_a_program_are_those_of_the_client_library(programs):
+    programs.push("spin", guest("spin"))
+    with programs.client() as client:
+        with pytest.raises(openai.NotFoundError, match="there is no program none"):
+            client.chat.completions.create(model="program:none", **ASK)
+        with pytest.raises(openai.UnprocessableEntityError, match="limit cpu_ms"):
+            client.chat.completions.create(model="program:spin", **ASK)
+        with pytest.raises(openai.BadRequestError, match="messages"):
+            client.chat.completions.create(model="program:spin", messages=None)
+
+
+def test_a_default_program_stands_before_every_chat_and_before_no_call_of_its_own(programs):
+    programs.push("guard", speaker(text="guarded"))
+    with programs.client() as client:
+        def ask(model):
+            return client.chat.completions.create(model=model, max_tokens=3, **ASK)
+        assert programs.call("PATCH", json={"default": "guard"}).json()["default"] == "guard"
+        answer = ask("smollm2")
+        assert answer.choices[0].message.content == "guarded" and answer.model == "smollm2"
+        with pytest.raises(openai.NotFoundError, match="no model named"):
+            ask("none")
+        assert client.completions.create(model="smollm2", prompt="x", max_tokens=2).usage.completion_tokens == 2
+        programs.push("guard", guest("chat"))
+        assert len(ask("smollm2").choices[0].message.content) > 10
+        assert programs.call("PATCH", json={"default": None}).json()["default"] is None
+        assert ask("smollm2").usage.completion_tokens == 3
+        programs.call("PATCH", json={"default": "guard"})
+        programs.remove("/guard")
+        assert programs.get()["default"] is None and ask("smollm2").usage.completion_tokens == 3
+
+
+# --- whose it is ---------------------------------------------------------------------------------
+
+
+def test_another_tenants_programs_are_not_there(own_server):
+    server = own_server()
+    ours, theirs = Programs(server), Programs(server, new_key(server, "other", "--scopes", "all"))
+    ours.push("mine", guest("world"))
+    assert ours.run("mine")["log"][0]["text"] == "x"
+    for call in [lambda: theirs.get("/mine", 404), lambda: theirs.run("mine", status=404),
+                 lambda: theirs.remove("/mine", 404), lambda: theirs.get("/mine/logs", 404)]:
+        assert call()["error"]["code"] == "program_not_found"
+    with theirs.client() as client, pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model="program:mine", **ASK)
+    assert theirs.get()["data"] == []
+    theirs.push("mine", guest("world"))
+    assert theirs.run("mine")["log"][0]["text"] == "x", "a store of its own"
+    assert ours.run("mine")["log"][0]["text"] == "xx"
+
+
+def test_scopes_hold(own_server):
+    server = own_server()
+    runner = Programs(server, new_key(server, "acme", "--scopes", "inference"))
+    maker = Programs(server, new_key(server, "acme", "--scopes", "programs"))
+    runner.push("p", speaker(text="x"), 403)
+    maker.push("p", speaker(text="x"))
+    assert runner.get()["data"] == maker.get()["data"] != []
+    assert runner.run("p")["output"] == "x"
+    maker.run("p", status=403)
+    runner.get("/p/logs", 403)
+    runner.remove("/p", 403)
+    runner.call("PATCH", status=403, json={"default": "p"})
+    maker.remove("/p")
