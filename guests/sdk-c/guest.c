@@ -251,18 +251,3 @@ int32_t guest_collect(const realm_handle *streams, size_t n, struct generation *
     }
     return 0;
 }
-
-int32_t guest_ask(realm_handle model,
-                  const struct buffer *messages,
-                  struct realm_generate_options options,
-                  struct generation *out)
-{
-    const realm_handle sequence = guest_prompt_of(model, messages);
-    const realm_handle stream = guest_generate(sequence, options, TEXT("{}"));
-    if (stream < 0) {
-        return stream;
-    }
-    const int32_t result = guest_collect(&stream, 1, out);
-    (void)realm_drop(sequence);
-    return result;
-}

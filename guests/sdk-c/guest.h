@@ -85,11 +85,5 @@ double generation_mean_logprob(const struct generation *generation);
 
 /* Waits until all streams have ended (they run together) and drops them.  0, or an error. */
 int32_t guest_collect(const realm_handle *streams, size_t n, struct generation *out);
-/* One message's answer: prompt, generation and collection in one, greedy without a sampler.
- * 0, or an error. */
-int32_t guest_ask(realm_handle model,
-                  const struct buffer *messages,
-                  struct realm_generate_options options,
-                  struct generation *out);
 
 #endif
