@@ -1,7 +1,8 @@
-/* realm key: create, list, disable, enable, revoke, rotate. */
+/* realm key: create, list, set, disable, enable, revoke, rotate. */
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "cli/json_out.h"
+#include "cli/limit_options.h"
 #include "cli/paths.h"
 #include "cli/subcommands.h"
 #include "tenant/tenant.h"
@@ -19,6 +20,7 @@ struct key_options {
     const char *scopes;
     uint32_t days;
     uint32_t grace_s;
+    struct limit_options limits;
     bool json;
 };
 
@@ -73,6 +75,7 @@ static void put_json(struct json_out *out,
     json_out_i64(out, "created", record->created_s);
     json_out_i64(out, "expires", record->expires_s);
     json_out_bool(out, "disabled", record->disabled);
+    limit_options_put_json(&record->limits, true, out);
     if (text != NULL) {
         json_out_text(out, "key", text);
     }
@@ -97,6 +100,27 @@ static realm_status show_new(const struct key_options *options,
     return REALM_OK;
 }
 
+/* What it may use, without the key. */
+static realm_status show_limits(const struct key_options *options,
+                                const struct key_record *record,
+                                struct realm_error *error)
+{
+    if (options->json) {
+        struct json_out out;
+        json_out_init(&out);
+        json_out_begin_object(&out, NULL);
+        json_out_text(&out, "id", record->id);
+        json_out_text(&out, "name", record->name);
+        json_out_i64(&out, "expires", record->expires_s);
+        limit_options_put_json(&record->limits, true, &out);
+        json_out_end_object(&out);
+        return json_out_print(&out, error);
+    }
+    printf("%s  %s\n", record->id, record->name);
+    limit_options_print(&record->limits, true);
+    return REALM_OK;
+}
+
 #define DATA_OPTION                                                                                \
     {"data", 0, ARG_TEXT, &options.data, "DIR", "the server's data (~/.local/share/realm)", 0, 0}
 #define JSON_OPTION {"json", 0, ARG_FLAG, &options.json, NULL, "for machines", 0, 0}
@@ -114,13 +138,14 @@ static realm_status make(struct store *store,
     record->expires_s =
         options->days > 0 ? clock_wall_s() + (int64_t)options->days * SECONDS_A_DAY : 0;
     (void)snprintf(record->name, sizeof record->name, "%s", options->name);
+    REALM_TRY(limit_options_apply(&options->limits, &record->limits, error));
     return tenant_make_key(store, record, text, error);
 }
 
 static realm_status create(int argc, char **argv, struct realm_error *error)
 {
     struct key_options options = defaults;
-    const struct arg_option table[] = {
+    const struct arg_option rest[] = {
         {"tenant", 0, ARG_TEXT, &options.tenant, "NAME", "whose it is (default)", 0, 0},
         {"name", 0, ARG_TEXT, &options.name, "TEXT", "what it is for, to find it again", 0, 0},
         {"scopes",
@@ -135,10 +160,13 @@ static realm_status create(int argc, char **argv, struct realm_error *error)
         DATA_OPTION,
         JSON_OPTION,
         {0}};
+    struct arg_option table[LIMIT_OPTIONS_MAX];
+    limit_options_make(&options.limits, true, rest, table);
     const struct arg_command command = {
         .usage = "realm key create [options]",
         .summary = "Makes a key and shows it, once; only its hash is kept.",
         .examples = "  realm key create --tenant acme --name ci --expires 90\n"
+                    "  realm key create --tenant acme --requests-per-minute 10 --models smollm2\n"
                     "  realm key create --scopes metrics\n",
         .options = table,
     };
@@ -324,6 +352,50 @@ static realm_status revoke(int argc, char **argv, struct realm_error *error)
     return on_key("realm key revoke ID", "Removes a key for good.", argc, argv, act_revoke, error);
 }
 
+static realm_status set(int argc, char **argv, struct realm_error *error)
+{
+    struct key_options options = {.name = NULL};
+    const struct arg_option rest[] = {
+        {"name", 0, ARG_TEXT, &options.name, "TEXT", "what it is for", 0, 0},
+        {"expires", 0, ARG_U32, &options.days, "DAYS", "ends by itself, from now", 1, 36500},
+        DATA_OPTION,
+        JSON_OPTION,
+        {0}};
+    struct arg_option table[LIMIT_OPTIONS_MAX];
+    limit_options_make(&options.limits, true, rest, table);
+    const struct arg_command command = {
+        .usage = "realm key set ID [options]",
+        .summary = "Changes what a key may use, beside what its tenant may; acts at once.",
+        .examples = "  realm key set 1f0c88aa --tokens-per-day 20000\n"
+                    "  realm key set 1f0c88aa --models smollm2,gemma3\n",
+        .options = table,
+        .min_operands = 1,
+        .max_operands = 1,
+    };
+    const char *id = NULL;
+    struct store *store;
+    struct key_record record;
+    REALM_TRY(begin(&command, argc, argv, &options, &id, &store, error));
+    if (store == NULL) {
+        return REALM_OK;
+    }
+    realm_status status = store_find_key(store, id, &record, error);
+    if (status == REALM_OK) {
+        status = limit_options_apply(&options.limits, &record.limits, error);
+    }
+    if (status == REALM_OK) {
+        if (options.name != NULL) {
+            (void)snprintf(record.name, sizeof record.name, "%s", options.name);
+        }
+        if (options.days > 0) {
+            record.expires_s = clock_wall_s() + (int64_t)options.days * SECONDS_A_DAY;
+        }
+        status = store_set_key(store, &record, error);
+    }
+    store_close(store);
+    return status == REALM_OK ? show_limits(&options, &record, error) : status;
+}
+
 /* A successor with the same rights; the old key ends after the grace. */
 static realm_status replace(struct store *store,
                             const struct key_options *options,
@@ -375,6 +447,7 @@ static realm_status rotate(int argc, char **argv, struct realm_error *error)
 static const struct command_row rows[] = {
     {"create", create, "make a key; it is shown once"},
     {"list", list, "the keys, by their ids"},
+    {"set", set, "change what it may use"},
     {"disable", disable, "refuse a key until it is enabled"},
     {"enable", enable, "take it again"},
     {"revoke", revoke, "remove a key for good"},

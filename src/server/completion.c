@@ -204,6 +204,31 @@ void completion_destroy(struct completion *completion)
 /* --- running ------------------------------------------------------------------------------------
  */
 
+/* Tokens that a choice of the prompt's answer may have; at least 1. */
+static uint32_t n_answer_tokens(const struct completion *completion,
+                                const struct completion_prompt *prompt)
+{
+    const uint64_t model_context = engine_model_context_length(completion->model);
+    const uint64_t context = completion->max_context != 0 && completion->max_context < model_context
+                                 ? completion->max_context
+                                 : model_context;
+    const uint64_t room = context > prompt->tokens.length ? context - prompt->tokens.length : 1;
+    const uint32_t wanted = completion->request.max_tokens;
+    return wanted != 0 && wanted < room ? wanted : (uint32_t)room;
+}
+
+void completion_size(const struct completion *completion, uint64_t *n_longest, uint64_t *n_tokens)
+{
+    *n_longest = 0;
+    *n_tokens = 0;
+    for (uint32_t i = 0; i < completion->n_prompts; i++) {
+        const struct completion_prompt *const prompt = &completion->prompts[i];
+        const uint64_t n = prompt->tokens.length;
+        *n_longest = n > *n_longest ? n : *n_longest;
+        *n_tokens += n + (uint64_t)completion->n_choices * n_answer_tokens(completion, prompt);
+    }
+}
+
 static realm_status submit_prompt(struct completion *completion,
                                   struct engine *engine,
                                   struct completion_prompt *prompt,
@@ -224,6 +249,7 @@ static realm_status submit_prompt(struct completion *completion,
     struct request request = completion->request;
     request.prompt = prompt->tokens.ids;
     request.n_prompt = (uint32_t)prompt->tokens.length;
+    request.max_tokens = n_answer_tokens(completion, prompt);
     struct realm_error error;
     const realm_status status = engine_submit(engine, &request, &prompt->generation, &error);
     return status == REALM_OK ? REALM_OK : problem_set(problem, status, field, "%s", error.message);
@@ -260,9 +286,13 @@ static void take_event(struct completion *completion,
     const uint32_t index = i_prompt * completion->n_choices + event->choice;
     switch (event->kind) {
     case EVENT_STARTED:
+        completion->n_prompt_tokens += event->n_prompt_tokens;
+        completion->n_cached_tokens += event->n_cached_tokens;
         answer_begin(completion, i_prompt, frames);
         return;
     case EVENT_TOKEN:
+        completion->n_completion_tokens++;
+        completion->prompts[i_prompt].n_completion_tokens++;
         answer_token(completion, index, event, frames);
         return;
     case EVENT_FINISHED:
@@ -277,9 +307,8 @@ static void take_event(struct completion *completion,
     case EVENT_DONE:
         completion->prompts[i_prompt].done = true;
         completion->n_done++;
-        completion->n_prompt_tokens += event->n_prompt_tokens;
-        completion->n_cached_tokens += event->n_cached_tokens;
-        completion->n_completion_tokens += event->n_completion_tokens;
+        completion->n_completion_tokens +=
+            event->n_completion_tokens - completion->prompts[i_prompt].n_completion_tokens;
         return;
     case EVENT_LOGITS:
         return; /* of a session, not of a request */

@@ -21,6 +21,7 @@ struct completion_prompt {
     struct token_list tokens;
     struct bytes echo; /* the prompt's text, with `echo` */
     struct generation *generation;
+    uint32_t n_completion_tokens; /* so far */
     bool done;
 };
 
@@ -50,16 +51,17 @@ struct completion {
     bool logprobs;
     const struct tool_format *tool_format; /* NULL: no tool may be called */
     struct constraint *constraint;         /* of all choices; NULL: none */
-    struct request request;                /* the same for all prompts, without the prompt */
+    uint64_t max_context;   /* tokens of a prompt and its answer; 0: as the model has */
+    struct request request; /* the same for all prompts, without the prompt */
     struct completion_prompt *prompts;
     uint32_t n_prompts;
     struct completion_choice *choices; /* [n_prompts * n_choices] */
     uint32_t n_choices;                /* of one prompt */
     uint32_t n_done;                   /* prompts */
-    uint32_t n_prompt_tokens;
-    uint32_t n_cached_tokens; /* of them, found in the prefix cache */
-    uint32_t n_completion_tokens;
-    bool ended; /* the whole answer was given */
+    uint32_t n_prompt_tokens;          /* of the prompts that were computed */
+    uint32_t n_cached_tokens;          /* of them, found in the prefix cache */
+    uint32_t n_completion_tokens;      /* so far */
+    bool ended;                        /* the whole answer was given */
 };
 
 /* On error *out is NULL and the problem says what the client is told. */
@@ -71,6 +73,10 @@ REALM_MUST_CHECK realm_status completion_parse(enum completion_kind kind,
                                                struct problem *problem);
 /* Cancels what still runs.  NULL is fine. */
 void completion_destroy(struct completion *completion);
+
+/* Of a parsed completion: the longest prompt, and what all may take in tokens, prompts and answers
+ * together. */
+void completion_size(const struct completion *completion, uint64_t *n_longest, uint64_t *n_tokens);
 
 /* wake: see struct request. */
 REALM_MUST_CHECK realm_status completion_submit(struct completion *completion,

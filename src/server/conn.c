@@ -82,8 +82,8 @@ static bool authenticate(struct exchange *exchange)
     memcpy(exchange->tenant, caller.tenant, sizeof exchange->tenant);
     exchange->tenant_id = caller.tenant_id;
     exchange->scopes = caller.scopes;
-    account_retain(caller.account);
-    exchange->account = caller.account;
+    exchange->account = caller.account; /* both references are the exchange's now */
+    exchange->grant = caller.grant;
     return true;
 }
 
@@ -306,6 +306,44 @@ add_header(struct lws *wsi, const char *name, const char *value, uint8_t **at, u
         wsi, (const uint8_t *)name, (const uint8_t *)value, (int)strlen(value), at, end);
 }
 
+/* x-ratelimit-{limit,remaining,reset}-{requests,tokens}, as OpenAI tells them. */
+static int write_rate(struct exchange *exchange,
+                      const char *what,
+                      const struct quota_rate *rate,
+                      uint8_t **at,
+                      uint8_t *end)
+{
+    char name[48];
+    char value[24];
+    if (rate->limit == 0) {
+        return 0;
+    }
+    (void)snprintf(name, sizeof name, "x-ratelimit-limit-%s:", what);
+    (void)snprintf(value, sizeof value, "%u", rate->limit);
+    int failed = add_header(exchange->wsi, name, value, at, end);
+    (void)snprintf(name, sizeof name, "x-ratelimit-remaining-%s:", what);
+    (void)snprintf(value, sizeof value, "%u", rate->remaining);
+    failed |= add_header(exchange->wsi, name, value, at, end);
+    (void)snprintf(name, sizeof name, "x-ratelimit-reset-%s:", what);
+    (void)snprintf(value, sizeof value, "%llums", (unsigned long long)rate->reset_ms);
+    return failed | add_header(exchange->wsi, name, value, at, end);
+}
+
+static int write_limits(struct exchange *exchange, uint8_t **at, uint8_t *end)
+{
+    const struct quota_standing *const standing = &exchange->standing;
+    int failed = write_rate(exchange, "requests", &standing->requests, at, end);
+    failed |= write_rate(exchange, "tokens", &standing->tokens, at, end);
+    if (exchange->http_status == 503 || exchange->http_status == 429) {
+        char seconds[24];
+        const uint64_t wait_s = (standing->retry_after_ms + 999) / 1000;
+        (void)snprintf(
+            seconds, sizeof seconds, "%llu", (unsigned long long)(wait_s > 0 ? wait_s : 1));
+        failed |= add_header(exchange->wsi, "retry-after:", seconds, at, end);
+    }
+    return failed;
+}
+
 static int write_head(struct exchange *exchange)
 {
     uint8_t buffer[LWS_PRE + HEAD_BYTES];
@@ -326,9 +364,7 @@ static int write_head(struct exchange *exchange)
     if (exchange->last_of_connection) {
         failed |= add_header(wsi, "connection:", "close", &at, end);
     }
-    if (exchange->http_status == 503 || exchange->http_status == 429) {
-        failed |= add_header(wsi, "retry-after:", "1", &at, end);
-    }
+    failed |= write_limits(exchange, &at, end);
     if (exchange->http_status == 401) {
         failed |= add_header(wsi, "www-authenticate:", "Bearer", &at, end);
     }

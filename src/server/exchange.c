@@ -48,6 +48,47 @@ struct exchange *exchange_create(struct server *server, struct lws *wsi)
     return exchange;
 }
 
+static struct source_usage usage_of(const struct exchange *exchange)
+{
+    struct source_usage usage = {.model = "", .end_user = ""};
+    if (exchange->source != NULL) {
+        exchange->source->type->usage(exchange->source, &usage);
+    }
+    return usage;
+}
+
+/* What was made for a client that went away is counted, too. */
+static void drain_source(struct exchange *exchange)
+{
+    struct source *const source = exchange->source;
+    while (source != NULL && !exchange->complete && !source->failed) {
+        strbuf_clear(&exchange->out);
+        if (source->type->pull(source, &exchange->frames, PULL_BYTES) != SOURCE_MORE) {
+            return;
+        }
+    }
+}
+
+/* Replaces the estimate that was charged by what was used. */
+static void settle(struct exchange *exchange)
+{
+    if (exchange->grant.book != NULL) {
+        drain_source(exchange);
+        const struct source_usage usage = usage_of(exchange);
+        quota_settle(
+            exchange->grant.book, &exchange->ticket, usage.prompt_tokens + usage.completion_tokens);
+    }
+}
+
+realm_status exchange_admit(struct exchange *exchange, const struct tenant_demand *demand)
+{
+    struct realm_error error;
+    const realm_status status =
+        tenant_admit(&exchange->grant, demand, &exchange->ticket, &exchange->standing, &error);
+    return status == REALM_OK ? REALM_OK
+                              : problem_set(&exchange->problem, status, "", "%s", error.message);
+}
+
 void exchange_destroy(struct exchange *exchange)
 {
     if (exchange->previous != NULL) {
@@ -58,8 +99,10 @@ void exchange_destroy(struct exchange *exchange)
     if (exchange->next != NULL) {
         exchange->next->previous = exchange->previous;
     }
+    settle(exchange);
     exchange_drop_source(exchange);
     account_release(exchange->account);
+    tenant_grant_release(&exchange->grant);
     strbuf_deinit(&exchange->body);
     strbuf_deinit(&exchange->out);
     strbuf_deinit(&exchange->query);
@@ -149,10 +192,7 @@ bool exchange_pull(struct exchange *exchange)
 
 void exchange_log(const struct exchange *exchange)
 {
-    struct source_usage usage = {.model = "", .end_user = ""};
-    if (exchange->source != NULL) {
-        exchange->source->type->usage(exchange->source, &usage);
-    }
+    const struct source_usage usage = usage_of(exchange);
     log_info("request",
              LOG_TEXT("id", exchange->request_id),
              LOG_TEXT("path", exchange->path),

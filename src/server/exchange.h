@@ -34,6 +34,9 @@ struct exchange {
     int64_t tenant_id;
     uint32_t scopes;         /* of the key */
     struct account *account; /* retained; NULL where no key was asked for */
+    struct tenant_grant grant;
+    struct quota_ticket ticket;     /* settled when the exchange ends */
+    struct quota_standing standing; /* told in the answer's head */
     uint64_t begin_ns;
     struct strbuf body;
     uint64_t n_body_bytes; /* received, kept or not */
@@ -73,6 +76,11 @@ void exchange_answer_problem(struct exchange *exchange);
 void exchange_answer(struct exchange *exchange, int http_status);
 /* Value of a query parameter, "" where it stands without one; NULL: it is not there. */
 const char *exchange_query(const struct exchange *exchange, const char *name);
+
+/* Asks the tenant's and the key's limits, once a request's size is known; on a prepare thread.  On
+ * error exchange->problem says what the client is told. */
+REALM_MUST_CHECK realm_status exchange_admit(struct exchange *exchange,
+                                             const struct tenant_demand *demand);
 
 /* Fills `out` as far as it goes now; true: there is something to write, or the answer is complete.
  */

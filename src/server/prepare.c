@@ -113,6 +113,16 @@ static realm_status check_rights(struct exchange *exchange, const struct complet
     return REALM_OK;
 }
 
+/* Asks the limits of tenant and key; an answer is cut to the context they allow. */
+static realm_status admit(struct exchange *exchange, struct completion *completion)
+{
+    struct tenant_demand demand = {.model = engine_model_name(completion->model)};
+    completion->max_context = exchange->grant.max_context;
+    completion_size(completion, &demand.n_context, &demand.n_tokens);
+    demand.n_context += 1; /* of the answer, at least */
+    return exchange_admit(exchange, &demand);
+}
+
 /* Parses the body and hands the request to the engine. */
 static realm_status begin_completion(struct exchange *exchange, enum completion_kind kind)
 {
@@ -126,6 +136,7 @@ static realm_status begin_completion(struct exchange *exchange, enum completion_
                                &exchange->problem));
     exchange->source = &completion->source;
     REALM_TRY(check_rights(exchange, completion));
+    REALM_TRY(admit(exchange, completion));
     completion->request.account = exchange->account;
     return completion_submit(completion, server->engine, loop_wake, server, &exchange->problem);
 }

@@ -16,7 +16,7 @@ struct quota_book {
 struct quota {
     struct quota_book *book;
     struct quota_limits limits;
-    uint32_t n_references; /* the creator's and one a ticket */
+    uint32_t n_references; /* of owners, and one a ticket */
     uint32_t n_running;
     uint64_t n_reserved; /* estimates of what runs */
     struct bucket requests;
@@ -131,6 +131,13 @@ void quota_configure(struct quota *quota, const struct quota_limits *limits)
 {
     mutex_lock(&quota->book->mutex);
     configure(quota, limits);
+    mutex_unlock(&quota->book->mutex);
+}
+
+void quota_retain(struct quota *quota)
+{
+    mutex_lock(&quota->book->mutex);
+    quota->n_references++;
     mutex_unlock(&quota->book->mutex);
 }
 

@@ -39,7 +39,8 @@ REALM_MUST_CHECK realm_status quota_create(struct quota_book *book,
                                            struct realm_error *error);
 /* Acts on the next request.  What was used stays used. */
 void quota_configure(struct quota *quota, const struct quota_limits *limits);
-/* Tickets keep it alive.  NULL is fine. */
+void quota_retain(struct quota *quota);
+/* Tickets keep it alive, too.  NULL is fine. */
 void quota_release(struct quota *quota);
 struct quota_used quota_used_now(struct quota *quota);
 

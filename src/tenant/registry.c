@@ -15,6 +15,7 @@
 struct tenant {
     struct tenant_record record;
     struct account *account;
+    struct quota *quota;
     bool seen; /* in the store, at the last look */
     struct tenant *next;
 };
@@ -22,13 +23,16 @@ struct tenant {
 struct tenant_key {
     struct key_record record;
     struct tenant *tenant;
+    struct quota *quota;
 };
 
 struct tenant_registry {
     struct store *store;
+    struct quota_book *book;
     uint64_t revision;
-    struct tenant *tenants; /* in order of their making */
-    struct map *keys;       /* hash -> struct tenant_key */
+    struct tenant *tenants;  /* in order of their making */
+    struct map *keys;        /* hash -> struct tenant_key */
+    struct map *keys_before; /* while the store is read: what quotas are taken over from */
     bool has_extra_key;
     uint8_t extra_hash[KEY_HASH_BYTES];
 };
@@ -47,14 +51,47 @@ static struct tenant *find_tenant(const struct tenant_registry *registry, int64_
 
 static struct account_options account_options_of(const struct tenant_record *record)
 {
-    struct account_options options = {.weight = record->limits.weight,
+    struct account_options options = {.weight = (uint32_t)record->limits.weight,
                                       .priority = record->limits.priority,
-                                      .max_running = record->limits.max_running,
-                                      .max_waiting = record->limits.max_waiting,
-                                      .max_pages = record->limits.max_pages};
+                                      .max_running = (uint32_t)record->limits.max_running,
+                                      .max_waiting = (uint32_t)record->limits.max_waiting,
+                                      .max_pages = (uint32_t)record->limits.max_pages};
     (void)snprintf(options.label, sizeof options.label, "%s", record->name);
     memcpy(options.domain, record->domain, sizeof options.domain);
     return options;
+}
+
+static struct quota_limits quota_limits_of(const struct limits *limits)
+{
+    return (struct quota_limits){.requests_per_minute = (uint32_t)limits->requests_per_minute,
+                                 .tokens_per_minute = (uint32_t)limits->tokens_per_minute,
+                                 .max_concurrent = (uint32_t)limits->max_concurrent,
+                                 .tokens_per_day = limits->tokens_per_day,
+                                 .tokens_per_month = limits->tokens_per_month};
+}
+
+static realm_status make_tenant(struct tenant_registry *registry,
+                                const struct tenant_record *record,
+                                struct tenant **out,
+                                struct realm_error *error)
+{
+    const struct account_options options = account_options_of(record);
+    const struct quota_limits limits = quota_limits_of(&record->limits);
+    struct tenant *const tenant = alloc_zeroed(ALLOC_SERVER, 1, sizeof *tenant);
+    if (tenant == NULL) {
+        return realm_error_out_of_memory(error, sizeof *tenant, "tenant");
+    }
+    realm_status status = account_create(&options, &tenant->account, error);
+    if (status == REALM_OK) {
+        status = quota_create(registry->book, &limits, NULL, &tenant->quota, error);
+    }
+    if (status != REALM_OK) {
+        account_release(tenant->account);
+        alloc_free(tenant);
+        return status;
+    }
+    *out = tenant;
+    return REALM_OK;
 }
 
 static realm_status
@@ -64,17 +101,11 @@ take_tenant(void *context, const struct tenant_record *record, struct realm_erro
     const struct account_options options = account_options_of(record);
     struct tenant *tenant = find_tenant(registry, record->id);
     if (tenant != NULL) {
+        const struct quota_limits limits = quota_limits_of(&record->limits);
         account_configure(tenant->account, &options);
+        quota_configure(tenant->quota, &limits);
     } else {
-        tenant = alloc_zeroed(ALLOC_SERVER, 1, sizeof *tenant);
-        if (tenant == NULL) {
-            return realm_error_out_of_memory(error, sizeof *tenant, "tenant");
-        }
-        const realm_status status = account_create(&options, &tenant->account, error);
-        if (status != REALM_OK) {
-            alloc_free(tenant);
-            return status;
-        }
+        REALM_TRY(make_tenant(registry, record, &tenant, error));
         struct tenant **end = &registry->tenants;
         while (*end != NULL) {
             end = &(*end)->next;
@@ -83,6 +114,32 @@ take_tenant(void *context, const struct tenant_record *record, struct realm_erro
     }
     tenant->record = *record;
     tenant->seen = true;
+    return REALM_OK;
+}
+
+static void free_key(struct tenant_key *key)
+{
+    if (key != NULL) {
+        quota_release(key->quota);
+        alloc_free(key);
+    }
+}
+
+/* What a key has used goes on to count when the store is read again. */
+static realm_status
+take_quota(struct tenant_registry *registry, struct tenant_key *key, struct realm_error *error)
+{
+    const struct quota_limits limits = quota_limits_of(&key->record.limits);
+    const struct tenant_key *const before =
+        registry->keys_before != NULL
+            ? map_get(registry->keys_before, key->record.hash, sizeof key->record.hash)
+            : NULL;
+    if (before == NULL) {
+        return quota_create(registry->book, &limits, NULL, &key->quota, error);
+    }
+    quota_configure(before->quota, &limits);
+    quota_retain(before->quota);
+    key->quota = before->quota;
     return REALM_OK;
 }
 
@@ -97,9 +154,14 @@ static realm_status put_key(struct tenant_registry *registry,
     }
     key->record = *record;
     key->tenant = tenant;
-    alloc_free(map_remove(registry->keys, record->hash, sizeof record->hash));
-    if (!map_put(registry->keys, record->hash, sizeof record->hash, key)) {
+    const realm_status status = take_quota(registry, key, error);
+    if (status != REALM_OK) {
         alloc_free(key);
+        return status;
+    }
+    free_key(map_remove(registry->keys, record->hash, sizeof record->hash));
+    if (!map_put(registry->keys, record->hash, sizeof record->hash, key)) {
+        free_key(key);
         return realm_error_out_of_memory(error, sizeof *key, "key");
     }
     return REALM_OK;
@@ -120,7 +182,7 @@ static void drop_keys(struct map *keys)
     size_t n_bytes;
     void *key;
     while (keys != NULL && map_next(keys, &cursor, &hash, &n_bytes, &key)) {
-        alloc_free(key);
+        free_key(key);
     }
     map_destroy(keys);
 }
@@ -137,6 +199,7 @@ static void drop_unseen(struct tenant_registry *registry)
         }
         *link = tenant->next;
         account_release(tenant->account);
+        quota_release(tenant->quota);
         alloc_free(tenant);
     }
 }
@@ -173,7 +236,9 @@ static realm_status read_store(struct tenant_registry *registry, struct realm_er
     }
     REALM_TRY(store_each_tenant(registry->store, take_tenant, registry, error));
     struct map *const before = registry->keys;
+    registry->keys_before = before;
     const realm_status status = read_keys(registry, error);
+    registry->keys_before = NULL;
     if (status != REALM_OK) {
         drop_keys(registry->keys);
         registry->keys = before;
@@ -270,7 +335,10 @@ realm_status tenant_registry_open(const char *data_dir,
         registry->has_extra_key = true;
         key_hash(extra_key, strlen(extra_key), registry->extra_hash);
     }
-    realm_status status = tenant_store_open(data_dir, &registry->store, error);
+    realm_status status = quota_book_create(&registry->book, error);
+    if (status == REALM_OK) {
+        status = tenant_store_open(data_dir, &registry->store, error);
+    }
     if (status == REALM_OK) {
         status = first_start(registry, data_dir, first_key, error);
     }
@@ -296,6 +364,7 @@ void tenant_registry_close(struct tenant_registry *registry)
     drop_unseen(registry);
     drop_keys(registry->keys);
     store_close(registry->store);
+    quota_book_destroy(registry->book);
     alloc_free(registry);
 }
 
@@ -314,7 +383,30 @@ static const char *refusal(const struct tenant_key *key)
     return key->tenant->record.disabled ? "the tenant of the API key is disabled" : NULL;
 }
 
-static realm_status check_key(const struct tenant_key *key,
+static uint64_t lesser_limit(uint64_t a, uint64_t b)
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+static struct tenant_grant grant_of(const struct tenant_registry *registry,
+                                    const struct tenant_key *key)
+{
+    const struct tenant *const tenant = key->tenant;
+    const struct limits *const limits[2] = {&tenant->record.limits, &key->record.limits};
+    struct tenant_grant grant = {
+        .book = registry->book,
+        .quotas = {tenant->quota, key->quota},
+        .max_context = lesser_limit(limits[0]->max_context, limits[1]->max_context),
+    };
+    for (int i = 0; i < 2; i++) {
+        quota_retain(grant.quotas[i]);
+        memcpy(grant.models[i], limits[i]->models, sizeof grant.models[i]);
+    }
+    return grant;
+}
+
+static realm_status check_key(const struct tenant_registry *registry,
+                              const struct tenant_key *key,
                               uint32_t scopes,
                               struct tenant_caller *out,
                               struct realm_error *error)
@@ -335,6 +427,8 @@ static realm_status check_key(const struct tenant_key *key,
                                wanted);
     }
     out->account = key->tenant->account;
+    account_retain(out->account);
+    out->grant = grant_of(registry, key);
     out->scopes = key->record.scopes;
     out->tenant_id = key->tenant->record.id;
     (void)snprintf(out->tenant, sizeof out->tenant, "%s", key->tenant->record.name);
@@ -369,7 +463,7 @@ realm_status tenant_registry_authenticate(struct tenant_registry *registry,
                                      "rlm_ and 49 letters and digits, the last 6 of which check "
                                      "the others");
     }
-    return check_key(found, scopes, out, error);
+    return check_key(registry, found, scopes, out, error);
 }
 
 const struct account *tenant_registry_account_at(const struct tenant_registry *registry,

@@ -9,18 +9,10 @@
 #include "base/status.h"
 #include "engine/account.h"
 #include "tenant/key.h"
+#include "tenant/limits.h"
 
 #define TENANT_NAME_BYTES 64u
 #define KEY_NAME_BYTES    64u
-
-/* Zero means no limit; weight 0 means 1. */
-struct tenant_limits {
-    uint32_t weight;
-    int32_t priority;
-    uint32_t max_running;
-    uint32_t max_waiting;
-    uint32_t max_pages;
-};
 
 struct tenant_record {
     int64_t id;
@@ -28,7 +20,7 @@ struct tenant_record {
     uint8_t domain[ACCOUNT_DOMAIN_BYTES];
     int64_t created_s; /* wall time */
     bool disabled;
-    struct tenant_limits limits;
+    struct limits limits;
 };
 
 struct key_record {
@@ -40,6 +32,7 @@ struct key_record {
     int64_t created_s;
     int64_t expires_s; /* 0: never */
     bool disabled;
+    struct limits limits; /* beside the tenant's; those that keys can have */
 };
 
 struct store;
@@ -76,7 +69,7 @@ REALM_MUST_CHECK realm_status store_find_tenant(struct store *store,
 REALM_MUST_CHECK realm_status store_add_key(struct store *store,
                                             const struct key_record *record,
                                             struct realm_error *error);
-/* Writes name, expiry and `disabled` of the record's id.  NOT_FOUND. */
+/* Writes name, expiry, limits and `disabled` of the record's id.  NOT_FOUND. */
 REALM_MUST_CHECK realm_status store_set_key(struct store *store,
                                             const struct key_record *record,
                                             struct realm_error *error);

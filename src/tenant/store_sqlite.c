@@ -30,13 +30,38 @@ static const char *const migrations[] = {
     " name TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, scopes INTEGER NOT NULL,"
     " created_s INTEGER NOT NULL, expires_s INTEGER NOT NULL DEFAULT 0,"
     " disabled INTEGER NOT NULL DEFAULT 0) STRICT;",
+
+    "ALTER TABLE tenants ADD COLUMN max_concurrent INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN max_context INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN requests_per_minute INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN tokens_per_minute INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN tokens_per_day INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN tokens_per_month INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN models TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE keys ADD COLUMN weight INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN max_running INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN max_waiting INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN max_pages INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN max_concurrent INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN max_context INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN requests_per_minute INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN tokens_per_minute INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN tokens_per_day INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN tokens_per_month INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN models TEXT NOT NULL DEFAULT '';",
 };
 
 #define N_MIGRATIONS ((int)(sizeof migrations / sizeof migrations[0]))
 
-#define TENANT_COLUMNS                                                                             \
-    "id, name, domain, created_s, disabled, weight, priority, max_running, max_waiting, max_pages"
-#define KEY_COLUMNS "id, tenant, name, hash, scopes, created_s, expires_s, disabled"
+#define TENANT_COLUMNS   "id, name, domain, created_s, disabled"
+#define N_TENANT_COLUMNS 5
+#define KEY_COLUMNS      "id, tenant, name, hash, scopes, created_s, expires_s, disabled"
+#define N_KEY_COLUMNS    8
+/* Columns of struct limits, which tenants and keys have alike: priority, models and those of
+ * limits.def. */
+#define N_LIMIT_COLUMNS (2 + N_LIMITS)
+#define SQL_BYTES       1024u
 
 static realm_status fail(const struct store *store, const char *what, struct realm_error *error)
 {
@@ -88,6 +113,49 @@ static int bind(sqlite3_stmt *statement, int place, const struct value *value)
     return SQLITE_MISUSE;
 }
 
+/* Appends one text for each limit's column; %s in it is the column's name. */
+static void add_limits(const char *format, char sql[SQL_BYTES])
+{
+    for (size_t i = 0; i < N_LIMIT_COLUMNS; i++) {
+        const char *const name = i == 0 ? "priority" : i == 1 ? "models" : limits_row(i - 2)->name;
+        for (const char *at = format; *at != '\0'; at++) {
+            const size_t n = strlen(sql);
+            (void)snprintf(
+                sql + n, SQL_BYTES - n, "%.*s", *at == '#' ? 64 : 1, *at == '#' ? name : at);
+        }
+    }
+}
+
+/* Makes a statement of a template, in which {, #} stands for ", name" of every limit's column, {,
+ * ?} for as many places, {, # = ?} for assignments. */
+static const char *expand(const char *template, char sql[SQL_BYTES])
+{
+    sql[0] = '\0';
+    for (const char *at = template; *at != '\0'; at++) {
+        const size_t n = strlen(sql);
+        if (*at != '{') {
+            (void)snprintf(sql + n, SQL_BYTES - n, "%.1s", at);
+            continue;
+        }
+        char inner[32];
+        const size_t n_inner = strcspn(at + 1, "}");
+        (void)snprintf(inner, sizeof inner, "%.*s", (int)n_inner, at + 1);
+        add_limits(inner, sql);
+        at += n_inner + 1;
+    }
+    return sql;
+}
+
+/* The values of those columns, in their order. */
+static void put_limits(const struct limits *limits, struct value values[N_LIMIT_COLUMNS])
+{
+    values[0] = number(limits->priority);
+    values[1] = text(limits->models);
+    for (size_t i = 2; i < N_LIMIT_COLUMNS; i++) {
+        values[i] = number((int64_t)limits_get(limits, i - 2));
+    }
+}
+
 static realm_status prepare(struct store *store,
                             const char *sql,
                             const struct value *values,
@@ -95,7 +163,8 @@ static realm_status prepare(struct store *store,
                             sqlite3_stmt **out,
                             struct realm_error *error)
 {
-    int code = sqlite3_prepare_v2(store->database, sql, -1, out, NULL);
+    char expanded[SQL_BYTES];
+    int code = sqlite3_prepare_v2(store->database, expand(sql, expanded), -1, out, NULL);
     for (int i = 0; i < n_values && code == SQLITE_OK; i++) {
         code = bind(*out, i + 1, &values[i]);
     }
@@ -276,20 +345,25 @@ static void read_blob(sqlite3_stmt *row, int column, size_t n_bytes, uint8_t *ou
     }
 }
 
+static void read_limits(sqlite3_stmt *row, int column, struct limits *out)
+{
+    out->priority = (int32_t)sqlite3_column_int64(row, column);
+    read_text(row, column + 1, sizeof out->models, out->models);
+    for (int i = 2; i < N_LIMIT_COLUMNS; i++) {
+        limits_set(out, (size_t)i - 2, (uint64_t)sqlite3_column_int64(row, column + i));
+    }
+}
+
 static struct tenant_record read_tenant(sqlite3_stmt *row)
 {
     struct tenant_record record = {
         .id = sqlite3_column_int64(row, 0),
         .created_s = sqlite3_column_int64(row, 3),
         .disabled = sqlite3_column_int(row, 4) != 0,
-        .limits = {.weight = (uint32_t)sqlite3_column_int64(row, 5),
-                   .priority = (int32_t)sqlite3_column_int64(row, 6),
-                   .max_running = (uint32_t)sqlite3_column_int64(row, 7),
-                   .max_waiting = (uint32_t)sqlite3_column_int64(row, 8),
-                   .max_pages = (uint32_t)sqlite3_column_int64(row, 9)},
     };
     read_text(row, 1, sizeof record.name, record.name);
     read_blob(row, 2, sizeof record.domain, record.domain);
+    read_limits(row, N_TENANT_COLUMNS, &record.limits);
     return record;
 }
 
@@ -305,6 +379,7 @@ static struct key_record read_key(sqlite3_stmt *row)
     read_text(row, 0, sizeof record.id, record.id);
     read_text(row, 2, sizeof record.name, record.name);
     read_blob(row, 3, sizeof record.hash, record.hash);
+    read_limits(row, N_KEY_COLUMNS, &record.limits);
     return record;
 }
 
@@ -354,21 +429,17 @@ static realm_status each_row(struct store *store,
 realm_status
 store_add_tenant(struct store *store, struct tenant_record *record, struct realm_error *error)
 {
-    const struct tenant_limits *const l = &record->limits;
-    const struct value values[] = {text(record->name),
-                                   blob(record->domain, sizeof record->domain),
-                                   number(record->created_s),
-                                   number(record->disabled),
-                                   number(l->weight),
-                                   number(l->priority),
-                                   number(l->max_running),
-                                   number(l->max_waiting),
-                                   number(l->max_pages)};
+    struct value values[4 + N_LIMIT_COLUMNS] = {text(record->name),
+                                                blob(record->domain, sizeof record->domain),
+                                                number(record->created_s),
+                                                number(record->disabled)};
     char what[TENANT_NAME_BYTES + 16];
+    put_limits(&record->limits, values + 4);
     (void)snprintf(what, sizeof what, "tenant %s", record->name);
+    REALM_TRY(limits_check(&record->limits, false, error));
     REALM_TRY(change(store,
-                     "INSERT INTO tenants (name, domain, created_s, disabled, weight, priority,"
-                     " max_running, max_waiting, max_pages) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                     "INSERT INTO tenants (name, domain, created_s, disabled{, #})"
+                     " VALUES (?, ?, ?, ?{, ?})",
                      values,
                      sizeof values / sizeof values[0],
                      what,
@@ -382,19 +453,14 @@ store_add_tenant(struct store *store, struct tenant_record *record, struct realm
 realm_status
 store_set_tenant(struct store *store, const struct tenant_record *record, struct realm_error *error)
 {
-    const struct tenant_limits *const l = &record->limits;
-    const struct value values[] = {number(record->disabled),
-                                   number(l->weight),
-                                   number(l->priority),
-                                   number(l->max_running),
-                                   number(l->max_waiting),
-                                   number(l->max_pages),
-                                   number(record->id)};
+    struct value values[2 + N_LIMIT_COLUMNS] = {number(record->disabled)};
     char what[TENANT_NAME_BYTES + 16];
+    put_limits(&record->limits, values + 1);
+    values[1 + N_LIMIT_COLUMNS] = number(record->id);
     (void)snprintf(what, sizeof what, "tenant %s", record->name);
+    REALM_TRY(limits_check(&record->limits, false, error));
     return change(store,
-                  "UPDATE tenants SET disabled = ?, weight = ?, priority = ?, max_running = ?,"
-                  " max_waiting = ?, max_pages = ? WHERE id = ?",
+                  "UPDATE tenants SET disabled = ?{, # = ?} WHERE id = ?",
                   values,
                   sizeof values / sizeof values[0],
                   what,
@@ -423,8 +489,11 @@ realm_status store_find_tenant(struct store *store,
     const struct value value = text(name);
     const struct visitor visitor = {.tenant = keep_tenant, .context = out};
     out->id = 0;
-    REALM_TRY(each_row(
-        store, "SELECT " TENANT_COLUMNS " FROM tenants WHERE name = ?", &value, &visitor, error));
+    REALM_TRY(each_row(store,
+                       "SELECT " TENANT_COLUMNS "{, #} FROM tenants WHERE name = ?",
+                       &value,
+                       &visitor,
+                       error));
     return out->id != 0 ? REALM_OK
                         : realm_error_set(error, REALM_NOT_FOUND, "there is no tenant %.64s", name);
 }
@@ -436,7 +505,7 @@ realm_status store_each_tenant(struct store *store,
 {
     const struct visitor visitor = {.tenant = visit, .context = context};
     return each_row(
-        store, "SELECT " TENANT_COLUMNS " FROM tenants ORDER BY id", NULL, &visitor, error);
+        store, "SELECT " TENANT_COLUMNS "{, #} FROM tenants ORDER BY id", NULL, &visitor, error);
 }
 
 /* --- keys ---------------------------------------------------------------------------------------
@@ -450,18 +519,20 @@ static void describe_key(const char *id, size_t n_bytes, char *out)
 realm_status
 store_add_key(struct store *store, const struct key_record *record, struct realm_error *error)
 {
-    const struct value values[] = {text(record->id),
-                                   number(record->tenant),
-                                   text(record->name),
-                                   blob(record->hash, sizeof record->hash),
-                                   number(record->scopes),
-                                   number(record->created_s),
-                                   number(record->expires_s),
-                                   number(record->disabled)};
+    struct value values[N_KEY_COLUMNS + N_LIMIT_COLUMNS] = {text(record->id),
+                                                            number(record->tenant),
+                                                            text(record->name),
+                                                            blob(record->hash, sizeof record->hash),
+                                                            number(record->scopes),
+                                                            number(record->created_s),
+                                                            number(record->expires_s),
+                                                            number(record->disabled)};
     char what[64];
+    put_limits(&record->limits, values + N_KEY_COLUMNS);
     describe_key(record->id, sizeof what, what);
+    REALM_TRY(limits_check(&record->limits, true, error));
     return change(store,
-                  "INSERT INTO keys (" KEY_COLUMNS ") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                  "INSERT INTO keys (" KEY_COLUMNS "{, #}) VALUES (?, ?, ?, ?, ?, ?, ?, ?{, ?})",
                   values,
                   sizeof values / sizeof values[0],
                   what,
@@ -471,12 +542,15 @@ store_add_key(struct store *store, const struct key_record *record, struct realm
 realm_status
 store_set_key(struct store *store, const struct key_record *record, struct realm_error *error)
 {
-    const struct value values[] = {
-        text(record->name), number(record->expires_s), number(record->disabled), text(record->id)};
+    struct value values[4 + N_LIMIT_COLUMNS] = {
+        text(record->name), number(record->expires_s), number(record->disabled)};
     char what[64];
+    put_limits(&record->limits, values + 3);
+    values[3 + N_LIMIT_COLUMNS] = text(record->id);
     describe_key(record->id, sizeof what, what);
+    REALM_TRY(limits_check(&record->limits, true, error));
     return change(store,
-                  "UPDATE keys SET name = ?, expires_s = ?, disabled = ? WHERE id = ?",
+                  "UPDATE keys SET name = ?, expires_s = ?, disabled = ?{, # = ?} WHERE id = ?",
                   values,
                   sizeof values / sizeof values[0],
                   what,
@@ -507,8 +581,8 @@ realm_status store_find_key(struct store *store,
     const struct value value = text(id);
     const struct visitor visitor = {.key = keep_key, .context = out};
     out->id[0] = '\0';
-    REALM_TRY(
-        each_row(store, "SELECT " KEY_COLUMNS " FROM keys WHERE id = ?", &value, &visitor, error));
+    REALM_TRY(each_row(
+        store, "SELECT " KEY_COLUMNS "{, #} FROM keys WHERE id = ?", &value, &visitor, error));
     return out->id[0] != '\0'
                ? REALM_OK
                : realm_error_set(error, REALM_NOT_FOUND, "there is no key %.32s", id);
@@ -518,6 +592,9 @@ realm_status
 store_each_key(struct store *store, store_key_visit visit, void *context, struct realm_error *error)
 {
     const struct visitor visitor = {.key = visit, .context = context};
-    return each_row(
-        store, "SELECT " KEY_COLUMNS " FROM keys ORDER BY created_s, id", NULL, &visitor, error);
+    return each_row(store,
+                    "SELECT " KEY_COLUMNS "{, #} FROM keys ORDER BY created_s, id",
+                    NULL,
+                    &visitor,
+                    error);
 }

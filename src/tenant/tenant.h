@@ -9,6 +9,7 @@
 #define REALM_TENANT_TENANT_H
 
 #include "tenant/key.h"
+#include "tenant/quota.h"
 #include "tenant/store.h"
 
 struct tenant_registry;
@@ -58,9 +59,18 @@ REALM_MUST_CHECK realm_status tenant_registry_open(const char *data_dir,
                                                    struct realm_error *error);
 void tenant_registry_close(struct tenant_registry *registry);
 
-/* Who shows a key. */
+/* What the requests of a caller may use; as it stood when the key was shown. */
+struct tenant_grant {
+    struct quota_book *book;             /* lives as long as the registry */
+    struct quota *quotas[2];             /* of the tenant, of the key; NULL: without limits */
+    uint64_t max_context;                /* 0: no limit */
+    char models[2][LIMITS_MODELS_BYTES]; /* that tenant and key allow; "": all */
+};
+
+/* Who shows a key; ends with tenant_caller_release. */
 struct tenant_caller {
-    struct account *account;        /* the registry's: retain it to keep it */
+    struct account *account;
+    struct tenant_grant grant;
     char key_id[KEY_ID_LENGTH + 1]; /* what logs may show, also of an unknown key */
     char tenant[TENANT_NAME_BYTES]; /* "" if nobody */
     int64_t tenant_id;              /* never another tenant's, also after this one is removed */
@@ -76,6 +86,27 @@ REALM_MUST_CHECK realm_status tenant_registry_authenticate(struct tenant_registr
                                                            uint32_t scopes,
                                                            struct tenant_caller *out,
                                                            struct realm_error *error);
+/* Releases what a caller has; for one that was refused, too. */
+void tenant_grant_release(struct tenant_grant *grant);
+void tenant_caller_release(struct tenant_caller *caller);
+
+/* What a request asks for. */
+struct tenant_demand {
+    const char *model;
+    uint64_t n_context; /* tokens of its longest prompt, with the answer to it */
+    uint64_t n_tokens;  /* all it may take: of all prompts and answers */
+};
+
+/* Charges the estimate to tenant and key, and fills *standing.  The ticket is settled once with
+ * quota_settle, before the registry closes.  Any thread.
+ * PERMISSION_DENIED: the model is not allowed, or the context is too long (both numbers are named).
+ * QUOTA_EXCEEDED: see quota_admit. */
+REALM_MUST_CHECK realm_status tenant_admit(const struct tenant_grant *grant,
+                                           const struct tenant_demand *demand,
+                                           struct quota_ticket *ticket,
+                                           struct quota_standing *standing,
+                                           struct realm_error *error);
+
 /* Account of the index-th tenant, for metrics; NULL behind the last. */
 const struct account *tenant_registry_account_at(const struct tenant_registry *registry,
                                                  uint32_t index);

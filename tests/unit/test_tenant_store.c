@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static struct temp_folder folder;
 static char path[TEST_PATH_BYTES];
@@ -143,6 +144,106 @@ static void the_revision_tells_of_others_changes_and_of_ones_own(void **state)
     store_close(second);
 }
 
+/* A database as the first version of the schema had it. */
+static void an_older_schema_is_brought_forward(void **state)
+{
+    (void)state;
+    static const char first_version[] =
+        "CREATE TABLE tenants (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,"
+        " domain BLOB NOT NULL, created_s INTEGER NOT NULL, disabled INTEGER NOT NULL DEFAULT 0,"
+        " weight INTEGER NOT NULL DEFAULT 0, priority INTEGER NOT NULL DEFAULT 0,"
+        " max_running INTEGER NOT NULL DEFAULT 0, max_waiting INTEGER NOT NULL DEFAULT 0,"
+        " max_pages INTEGER NOT NULL DEFAULT 0) STRICT;"
+        "CREATE TABLE keys (id TEXT PRIMARY KEY, tenant INTEGER NOT NULL REFERENCES tenants(id) ON"
+        " DELETE CASCADE, name TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, scopes INTEGER NOT NULL,"
+        " created_s INTEGER NOT NULL, expires_s INTEGER NOT NULL DEFAULT 0,"
+        " disabled INTEGER NOT NULL DEFAULT 0) STRICT;"
+        "INSERT INTO tenants (name, domain, created_s, weight, priority, max_pages)"
+        " VALUES ('old', zeroblob(32), 5, 7, -1, 9);"
+        "INSERT INTO keys (id, tenant, name, hash, scopes, created_s)"
+        " VALUES ('0123abcd', 1, 'k', zeroblob(32), 3, 6);"
+        "PRAGMA user_version = 1;";
+    struct tenant_record tenant;
+    struct key_record key;
+    sqlite3 *raw;
+    (void)unlink(path);
+    assert_int_equal(sqlite3_open(path, &raw), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(raw, first_version, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(raw), SQLITE_OK);
+    struct store *const store = open_store();
+    assert_int_equal(store_find_tenant(store, "old", &tenant, NULL), REALM_OK);
+    assert_int_equal(tenant.limits.weight, 7);
+    assert_int_equal(tenant.limits.priority, -1);
+    assert_int_equal(tenant.limits.max_pages, 9);
+    assert_int_equal(tenant.limits.tokens_per_day, 0);
+    assert_string_equal(tenant.limits.models, "");
+    tenant.limits.tokens_per_day = 11;
+    assert_int_equal(store_set_tenant(store, &tenant, NULL), REALM_OK);
+    assert_int_equal(store_find_key(store, "0123abcd", &key, NULL), REALM_OK);
+    assert_int_equal(key.scopes, 3);
+    assert_int_equal(key.limits.requests_per_minute, 0);
+    store_close(store);
+    (void)unlink(path);
+}
+
+/* Each limit comes back as itself, of tenants and of keys. */
+static void every_limit_is_kept(void **state)
+{
+    (void)state;
+    char text[KEY_TEXT_LENGTH + 1];
+    struct store *const store = open_store();
+    struct tenant_record tenant = add_tenant(store, "limited");
+    struct key_record key = add_key(store, tenant.id, SCOPE_INFERENCE, text);
+    struct tenant_record stored;
+    struct key_record stored_key;
+    for (size_t i = 0; i < N_LIMITS; i++) {
+        limits_set(&tenant.limits, i, limits_row(i)->most - i);
+        limits_set(&key.limits, i, limits_row(i)->of_keys ? i + 1 : 0);
+    }
+    assert_int_equal(limits_set_models(&tenant.limits, "a,b", NULL), REALM_OK);
+    assert_int_equal(limits_set_models(&key.limits, "b", NULL), REALM_OK);
+    assert_int_equal(store_set_tenant(store, &tenant, NULL), REALM_OK);
+    assert_int_equal(store_set_key(store, &key, NULL), REALM_OK);
+    assert_int_equal(store_find_tenant(store, "limited", &stored, NULL), REALM_OK);
+    assert_int_equal(store_find_key(store, key.id, &stored_key, NULL), REALM_OK);
+    for (size_t i = 0; i < N_LIMITS; i++) {
+        assert_int_equal(limits_get(&stored.limits, i), limits_row(i)->most - i);
+        assert_int_equal(limits_get(&stored_key.limits, i), limits_row(i)->of_keys ? i + 1 : 0);
+    }
+    assert_string_equal(stored.limits.models, "a,b");
+    assert_string_equal(stored_key.limits.models, "b");
+    store_close(store);
+}
+
+static void limits_that_cannot_be_are_refused(void **state)
+{
+    (void)state;
+    struct realm_error error;
+    struct limits limits = {.weight = 1001};
+    char long_list[LIMITS_MODELS_BYTES + 1];
+    assert_int_equal(limits_check(&limits, false, &error), REALM_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.message, "weight is 1001 and may be at most 1000"));
+    limits.weight = 2;
+    assert_int_equal(limits_check(&limits, false, NULL), REALM_OK);
+    assert_int_equal(limits_check(&limits, true, &error), REALM_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.message, "weight"));
+    static const char *const bad[] = {",a", "a,", "a,,b"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(limits_set_models(&limits, bad[i], NULL), REALM_INVALID_ARGUMENT);
+    }
+    memset(long_list, 'a', sizeof long_list - 1);
+    long_list[sizeof long_list - 1] = '\0';
+    assert_int_equal(limits_set_models(&limits, long_list, NULL), REALM_INVALID_ARGUMENT);
+    assert_int_equal(limits_set_models(&limits, "one,two", NULL), REALM_OK);
+    assert_true(limits_allow_model(limits.models, "one") &&
+                limits_allow_model(limits.models, "two"));
+    assert_false(limits_allow_model(limits.models, "on") ||
+                 limits_allow_model(limits.models, "one,two") ||
+                 limits_allow_model(limits.models, ""));
+    assert_int_equal(limits_set_models(&limits, "all", NULL), REALM_OK);
+    assert_true(limits_allow_model(limits.models, "three"));
+}
+
 static void a_newer_schema_and_no_database_are_refused(void **state)
 {
     (void)state;
@@ -175,7 +276,12 @@ static realm_status ask(struct tenant_registry *registry,
                         struct tenant_caller *caller)
 {
     struct realm_error error;
-    return tenant_registry_authenticate(registry, key, strlen(key), scope, caller, &error);
+    const realm_status status =
+        tenant_registry_authenticate(registry, key, strlen(key), scope, caller, &error);
+    struct account *const account = caller->account;
+    tenant_caller_release(caller); /* the registry has them still */
+    caller->account = account;
+    return status;
 }
 
 static void the_first_start_makes_a_tenant_and_a_key_once(void **state)
@@ -296,6 +402,9 @@ int main(void)
         TEST(what_was_written_is_there_after_opening_again),
         TEST(names_are_taken_once_and_unknown_ones_are_named),
         TEST(the_revision_tells_of_others_changes_and_of_ones_own),
+        TEST(an_older_schema_is_brought_forward),
+        TEST(every_limit_is_kept),
+        TEST(limits_that_cannot_be_are_refused),
         TEST(a_newer_schema_and_no_database_are_refused),
         TEST(the_first_start_makes_a_tenant_and_a_key_once),
         TEST(changes_by_others_act_at_the_next_request),

@@ -1,0 +1,55 @@
+/* What a caller may use, asked for one request. */
+#include "tenant/tenant.h"
+
+static realm_status
+check_model(const struct tenant_grant *grant, const char *model, struct realm_error *error)
+{
+    static const char *const whose[2] = {"the tenant", "the API key"};
+    for (int i = 0; i < 2; i++) {
+        if (!limits_allow_model(grant->models[i], model)) {
+            return realm_error_set(error,
+                                   REALM_PERMISSION_DENIED,
+                                   "%s may not use the model %.100s, only %.300s",
+                                   whose[i],
+                                   model,
+                                   grant->models[i]);
+        }
+    }
+    return REALM_OK;
+}
+
+realm_status tenant_admit(const struct tenant_grant *grant,
+                          const struct tenant_demand *demand,
+                          struct quota_ticket *ticket,
+                          struct quota_standing *standing,
+                          struct realm_error *error)
+{
+    *ticket = (struct quota_ticket){.estimate = 0};
+    *standing = (struct quota_standing){.retry_after_ms = 0};
+    REALM_TRY(check_model(grant, demand->model, error));
+    if (grant->max_context != 0 && demand->n_context > grant->max_context) {
+        return realm_error_set(error,
+                               REALM_PERMISSION_DENIED,
+                               "the prompt and its answer may take %llu tokens, and this key may "
+                               "use %llu: shorten the prompt or lower max_tokens",
+                               (unsigned long long)demand->n_context,
+                               (unsigned long long)grant->max_context);
+    }
+    return quota_admit(
+        grant->book, grant->quotas[0], grant->quotas[1], demand->n_tokens, ticket, standing, error);
+}
+
+void tenant_grant_release(struct tenant_grant *grant)
+{
+    for (int i = 0; i < 2; i++) {
+        quota_release(grant->quotas[i]);
+        grant->quotas[i] = NULL;
+    }
+}
+
+void tenant_caller_release(struct tenant_caller *caller)
+{
+    account_release(caller->account);
+    caller->account = NULL;
+    tenant_grant_release(&caller->grant);
+}
