@@ -82,6 +82,10 @@ REALM_MUST_CHECK realm_status backend_wait(struct backend_model *model, struct r
  * next submit. */
 float *backend_logits(struct backend_model *model, uint32_t i);
 
+/* The hidden state that those logits are made of, behind the model's last norm: n_columns F32,
+ * valid until the next submit.  NULL, 0 columns: the plan has no such thing. */
+const float *backend_hidden(struct backend_model *model, uint32_t i, uint32_t *n_columns);
+
 /* Profiling: off at first. entries: plan_n_ops, summed over the steps since it was switched on. */
 void backend_profile_enable(struct backend_model *model, bool on);
 const struct backend_profile *backend_profile(const struct backend_model *model);

@@ -29,6 +29,7 @@ struct backend_machine {
                            struct realm_error *error);
     realm_status (*wait)(struct backend_model *model, struct realm_error *error);
     float *(*logits)(struct backend_model *model, uint32_t i);
+    const float *(*hidden)(struct backend_model *model, uint32_t i, uint32_t *n_columns);
     void (*profile_enable)(struct backend_model *model, bool on);
     const struct backend_profile *(*profile)(const struct backend_model *model);
 };

@@ -105,6 +105,11 @@ realm_status backend_wait(struct backend_model *model, struct realm_error *error
     return model->machine->wait(model, error);
 }
 
+const float *backend_hidden(struct backend_model *model, uint32_t i, uint32_t *n_columns)
+{
+    return model->machine->hidden(model, i, n_columns);
+}
+
 float *backend_logits(struct backend_model *model, uint32_t i)
 {
     return model->machine->logits(model, i);

@@ -5,6 +5,7 @@
 #include "engine/dry_breakers.h"
 #include "engine/engine.h"
 #include "engine/engine_model.h"
+#include "model/model.h"
 
 /* Records a ring holds per choice before its reader must read: enough for a reader that wakes a few
  * times a second. */
@@ -18,6 +19,7 @@ static void generation_free(struct generation *generation)
         }
     }
     alloc_free(generation->sequences);
+    alloc_free(generation->embedding);
     account_release(generation->account);
     alloc_free(generation->stop_tokens);
     alloc_free(generation->banned);
@@ -75,6 +77,17 @@ static realm_status create_choices(struct generation *generation,
                            request->sampling.logprobs ? request->sampling.n_top_logprobs : 0,
                            n_choices * RECORDS_PER_CHOICE,
                            error);
+}
+
+static realm_status take_embedding(struct generation *generation, struct realm_error *error)
+{
+    generation->n_embedding = model_width(engine_model_model(generation->model));
+    generation->embedding =
+        alloc_zeroed(ALLOC_REQUEST, generation->n_embedding, sizeof *generation->embedding);
+    return generation->embedding != NULL
+               ? REALM_OK
+               : realm_error_out_of_memory(
+                     error, generation->n_embedding * sizeof(float), "embedding");
 }
 
 /* Every choice begins at the same place and goes its own way. */
@@ -161,12 +174,21 @@ realm_status generation_create(const struct request *request,
     if (status == REALM_OK) {
         status = constrain(generation, request->constraint, error);
     }
+    if (status == REALM_OK && request->embed) {
+        status = take_embedding(generation, error);
+    }
     if (status != REALM_OK) {
         generation_free(generation);
         return status;
     }
     *out = generation;
     return REALM_OK;
+}
+
+const float *generation_embedding(const struct generation *generation, uint32_t *n_columns)
+{
+    *n_columns = generation->n_embedding;
+    return generation->embedding;
 }
 
 void generation_drop(struct generation *generation)

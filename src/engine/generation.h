@@ -31,6 +31,8 @@ struct generation {
     bool ignore_end;
     bool logprobs;
     struct sequence **sequences; /* [n_choices] */
+    float *embedding;            /* [n_embedding], of a request to embed; else NULL */
+    uint32_t n_embedding;
     uint32_t n_choices;
     uint32_t n_prompt;
     /* Engine thread: */

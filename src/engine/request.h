@@ -16,6 +16,8 @@ struct request {
     struct account *account;    /* NULL: the engine's own */
     /* The prompt's pages are for all accounts to find, not only for this one's domain. */
     bool publish;
+    /* Nothing is generated: the prompt's embedding is the answer (generation_embedding). */
+    bool embed;
     const token_id *prompt;
     uint32_t n_prompt;         /* >= 1 */
     uint32_t n_choices;        /* 0: 1 */

@@ -187,11 +187,30 @@ static void count_prompt(struct stats *stats, const struct generation *generatio
     stats_add(&generation->account->cached_tokens, generation->n_cached);
 }
 
+/* Keeps what the logits were made of; the answer is complete then. */
+static void embed(struct step *step, struct sequence *sequence)
+{
+    struct generation *const generation = sequence->generation;
+    uint32_t n_columns;
+    const float *const hidden =
+        backend_hidden(step->model->backend_model, sequence->logits_index, &n_columns);
+    if (hidden == NULL || n_columns != generation->n_embedding) {
+        struct realm_error error;
+        realm_error_set(&error, REALM_UNSUPPORTED, "the model gives no embeddings");
+        fail_sequence(step, sequence, &error);
+        return;
+    }
+    memcpy(generation->embedding, hidden, n_columns * sizeof *hidden);
+    finish_sequence(step, sequence, REALM_FINISH_STOP, TOKEN_NONE, no_text);
+}
+
 /* Goes on by a row of logits. */
 static void speak(struct step *step, struct sequence *sequence, float *logits)
 {
     if (sequence->held != NULL && sequence->text == NULL) {
         held_take_logits(sequence->held, logits); /* a session's step or draft: no text */
+    } else if (sequence->generation->embedding != NULL) {
+        embed(step, sequence);
     } else {
         sample(step, sequence, logits);
     }

@@ -233,6 +233,11 @@ uint32_t model_context_length(const struct model *model)
     return model->hparams.context_length;
 }
 
+uint32_t model_width(const struct model *model)
+{
+    return model->hparams.width;
+}
+
 uint32_t model_vocabulary(const struct model *model)
 {
     return model->hparams.vocabulary;

@@ -94,6 +94,8 @@ const char *model_name(const struct model *model);
 const char *model_file_type_name(const struct model *model);
 /* Tokens it was trained for. */
 uint32_t model_context_length(const struct model *model);
+/* Columns of the hidden state. */
+uint32_t model_width(const struct model *model);
 /* Columns of the logits. */
 uint32_t model_vocabulary(const struct model *model);
 /* Elements of all tensors in the file. */

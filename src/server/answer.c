@@ -327,7 +327,7 @@ add_text(struct completion *completion, uint32_t index, struct bytes text, struc
     return added;
 }
 
-void answer_begin(struct completion *completion, uint32_t i_prompt, struct frames *frames)
+static void answer_begin(struct completion *completion, uint32_t i_prompt, struct frames *frames)
 {
     const struct tool_piece first = {TOOL_PIECE_TEXT, completion->prompts[i_prompt].echo};
     if (!completion->source.stream || is_chat(completion) || completion->echo) {
@@ -337,10 +337,10 @@ void answer_begin(struct completion *completion, uint32_t i_prompt, struct frame
     }
 }
 
-void answer_token(struct completion *completion,
-                  uint32_t index,
-                  const struct event *event,
-                  struct frames *frames)
+static void answer_token(struct completion *completion,
+                         uint32_t index,
+                         const struct event *event,
+                         struct frames *frames)
 {
     const struct tool_piece nothing = {TOOL_PIECE_TEXT, no_text};
     gather_logprobs(completion, &completion->choices[index], event);
@@ -349,10 +349,10 @@ void answer_token(struct completion *completion,
     }
 }
 
-void answer_finish(struct completion *completion,
-                   uint32_t index,
-                   const struct event *event,
-                   struct frames *frames)
+static void answer_finish(struct completion *completion,
+                          uint32_t index,
+                          const struct event *event,
+                          struct frames *frames)
 {
     struct completion_choice *const choice = &completion->choices[index];
     choice->finish = event->finish;
@@ -368,7 +368,7 @@ void answer_finish(struct completion *completion,
     }
 }
 
-void answer_end_stream(const struct completion *completion, struct frames *frames)
+static void answer_end_stream(struct completion *completion, struct frames *frames)
 {
     if (completion->include_usage) {
         begin_chunk(completion, frames);
@@ -400,7 +400,7 @@ static void write_message(const struct completion_choice *choice, struct strbuf 
     strbuf_append_text(out, ",\"refusal\":null}");
 }
 
-void answer_whole(const struct completion *completion, struct strbuf *out)
+static void answer_whole(struct completion *completion, struct strbuf *out)
 {
     write_head(completion, is_chat(completion) ? "chat.completion" : "text_completion", out);
     for (uint32_t i = 0; i < completion->n_prompts * completion->n_choices; i++) {
@@ -420,3 +420,11 @@ void answer_whole(const struct completion *completion, struct strbuf *out)
     write_usage(completion, out);
     strbuf_append_text(out, "}");
 }
+
+const struct answer_form answer_completions = {
+    .begin = answer_begin,
+    .token = answer_token,
+    .finish = answer_finish,
+    .end_stream = answer_end_stream,
+    .whole = answer_whole,
+};

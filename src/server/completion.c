@@ -14,6 +14,34 @@ static bool readable(const struct source *source);
 static void usage(const struct source *source, struct source_usage *out);
 static void destroy(struct source *source);
 
+/* What sets one kind of request apart from the others. */
+struct completion_type {
+    const char *id_prefix;
+    const char *prompt_field; /* which is to blame for a prompt that does not fit */
+    const struct field_row *own;
+    const struct field_row *common; /* or NULL */
+    /* Checks across fields, and the prompts. */
+    realm_status (*prepare)(struct field_reader *reader);
+    const struct answer_form *answer; /* NULL: no generation */
+};
+
+static const struct completion_type types[] = {
+    [COMPLETION_CHAT] = {"chatcmpl-",
+                         "messages",
+                         field_rows_chat,
+                         field_rows_common,
+                         chat_prepare,
+                         &answer_completions},
+    [COMPLETION_TEXT] =
+        {"cmpl-", "prompt", field_rows_text, field_rows_common, text_prepare, &answer_completions},
+    [COMPLETION_EMBEDDINGS] =
+        {"embd-", "input", field_rows_embeddings, NULL, embeddings_prepare, &answer_embeddings},
+    [COMPLETION_TEMPLATE] =
+        {"", "messages", field_rows_chat, field_rows_common, template_prepare, NULL},
+    [COMPLETION_TOKENIZE] = {"", "content", field_rows_tokenize, NULL, tokenize_prepare, NULL},
+    [COMPLETION_DETOKENIZE] = {"", "tokens", field_rows_detokenize, NULL, detokenize_prepare, NULL},
+};
+
 static const struct source_type source_type = {
     .pull = pull, .readable = readable, .usage = usage, .destroy = destroy};
 
@@ -37,17 +65,18 @@ static realm_status make_id(struct completion *completion, struct problem *probl
     for (size_t i = 0; i < sizeof random; i++) {
         (void)snprintf(hex + 2 * i, 3, "%02x", random[i]);
     }
-    (void)snprintf(completion->id,
-                   sizeof completion->id,
-                   "%s-%s",
-                   completion->kind == COMPLETION_CHAT ? "chatcmpl" : "cmpl",
-                   hex);
+    (void)snprintf(completion->id, sizeof completion->id, "%s%s", completion->type->id_prefix, hex);
     completion->created_s = clock_wall_s();
     return REALM_OK;
 }
 
 static realm_status find_model(struct field_reader *reader)
 {
+    if (reader->model_name.length == 0 && reader->completion->type->answer == NULL &&
+        engine_n_models(reader->engine) == 1) {
+        reader->completion->model = engine_model_at(reader->engine, 0);
+        return REALM_OK;
+    }
     if (reader->model_name.length == 0) {
         return problem_set(reader->problem, REALM_INVALID_ARGUMENT, "model", "model is missing");
     }
@@ -106,17 +135,14 @@ static realm_status apply_model(struct field_reader *reader)
 {
     REALM_TRY(find_model(reader));
     REALM_TRY(fields_check_lists(reader));
-    if (reader->completion->kind == COMPLETION_CHAT) {
-        REALM_TRY(tools_prepare(reader));
-    }
+    REALM_TRY(tools_prepare(reader));
     return fields_constrain(reader);
 }
 
 static realm_status read_body(struct field_reader *reader, const json_t *body)
 {
     struct completion *const completion = reader->completion;
-    const bool chat = completion->kind == COMPLETION_CHAT;
-    REALM_TRY(fields_read(reader, body, chat ? field_rows_chat : field_rows_text));
+    REALM_TRY(fields_read(reader, body, completion->type->own, completion->type->common));
     REALM_TRY(apply_model(reader));
     REALM_TRY(choose_seed(reader));
     if (completion->include_usage && !completion->source.stream) {
@@ -125,7 +151,7 @@ static realm_status read_body(struct field_reader *reader, const json_t *body)
                            "stream_options",
                            "stream_options needs stream to be true");
     }
-    REALM_TRY(chat ? chat_prepare(reader) : text_prepare(reader));
+    REALM_TRY(completion->type->prepare(reader));
     completion->request.max_tokens = reader->max_tokens;
     completion->request.sampling.logprobs = completion->logprobs;
     if (completion->request.n_choices * completion->n_prompts > REQUEST_MAX_CHOICES) {
@@ -153,6 +179,7 @@ realm_status completion_parse(enum completion_kind kind,
     }
     completion->source.type = &source_type;
     completion->kind = kind;
+    completion->type = &types[kind];
     completion->request.sampling.temperature = 1; /* the API's defaults */
     completion->request.sampling.top_p = 1;
     arena_init(&completion->arena, ALLOC_SERVER, n_bytes * 4 + 65536);
@@ -235,7 +262,7 @@ static realm_status submit_prompt(struct completion *completion,
                                   struct problem *problem)
 {
     const uint32_t context = engine_model_context_length(completion->model);
-    const char *const field = completion->kind == COMPLETION_CHAT ? "messages" : "prompt";
+    const char *const field = completion->type->prompt_field;
     if (prompt->tokens.length >= context) {
         problem->code = "context_length_exceeded";
         return problem_set(problem,
@@ -288,12 +315,12 @@ static void take_event(struct completion *completion,
     case EVENT_STARTED:
         completion->n_prompt_tokens += event->n_prompt_tokens;
         completion->n_cached_tokens += event->n_cached_tokens;
-        answer_begin(completion, i_prompt, frames);
+        completion->type->answer->begin(completion, i_prompt, frames);
         return;
     case EVENT_TOKEN:
         completion->n_completion_tokens++;
         completion->prompts[i_prompt].n_completion_tokens++;
-        answer_token(completion, index, event, frames);
+        completion->type->answer->token(completion, index, event, frames);
         return;
     case EVENT_FINISHED:
         if (event->finish == REALM_FINISH_ERROR || event->finish == REALM_FINISH_CANCELLED) {
@@ -302,7 +329,7 @@ static void take_event(struct completion *completion,
                  event->message != NULL ? event->message : "the request was cancelled");
             return;
         }
-        answer_finish(completion, index, event, frames);
+        completion->type->answer->finish(completion, index, event, frames);
         return;
     case EVENT_DONE:
         completion->prompts[i_prompt].done = true;
@@ -342,9 +369,9 @@ static enum source_progress pull(struct source *source, struct frames *frames, s
     if (completion->n_done == completion->n_prompts) {
         completion->ended = true;
         if (source->stream) {
-            answer_end_stream(completion, frames);
+            completion->type->answer->end_stream(completion, frames);
         } else {
-            answer_whole(completion, frames->out);
+            completion->type->answer->whole(completion, frames->out);
         }
         return SOURCE_DONE;
     }

@@ -13,13 +13,24 @@
 #include "tokenizer/tokenizer.h"
 
 #define COMPLETION_MAX_PROMPTS 64u
+#define COMPLETION_MAX_INPUTS  256u /* to embed */
 #define COMPLETION_ID_LENGTH   40u
 
-enum completion_kind { COMPLETION_CHAT, COMPLETION_TEXT };
+enum completion_kind {
+    COMPLETION_CHAT,
+    COMPLETION_TEXT,
+    COMPLETION_EMBEDDINGS,
+    /* Answered from the parsed request alone, without the engine: */
+    COMPLETION_TEMPLATE,
+    COMPLETION_TOKENIZE,
+    COMPLETION_DETOKENIZE,
+};
+
+struct completion_type;
 
 struct completion_prompt {
     struct token_list tokens;
-    struct bytes echo; /* the prompt's text, with `echo` */
+    struct bytes echo; /* the prompt's text, where it is part of the answer */
     struct generation *generation;
     uint32_t n_completion_tokens; /* so far */
     bool done;
@@ -41,6 +52,7 @@ struct completion_choice {
 struct completion {
     struct source source; /* first; source.problem is of a generation that failed */
     enum completion_kind kind;
+    const struct completion_type *type;
     struct arena arena; /* lists the request points to */
     struct engine_model *model;
     const char *end_user; /* who the client says is behind the request, for the log; or NULL */
@@ -49,6 +61,10 @@ struct completion {
     bool include_usage;
     bool echo;
     bool logprobs;
+    bool with_pieces;                      /* of tokenize: each token with its text */
+    bool token_strings;                    /* so: the texts beside the tokens */
+    bool base64;                           /* of embeddings */
+    uint32_t n_dimensions;                 /* so; 0: all */
     const struct tool_format *tool_format; /* NULL: no tool may be called */
     struct constraint *constraint;         /* of all choices; NULL: none */
     uint64_t max_context;   /* tokens of a prompt and its answer; 0: as the model has */

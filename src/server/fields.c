@@ -1,10 +1,12 @@
 #include "server/fields.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 
 #include <string.h>
 
 #define MAX_END_USER_BYTES 256u
+#define MAX_TIMEOUT_S      86400.0
 #define MAX_TOKENS_FIELD   (1u << 24)
 #define NARROWEST_PART     1e-9f
 #define NEAR_ENOUGH        3u
@@ -98,7 +100,7 @@ realm_status field_max_tokens(struct field_reader *reader, const char *field, co
     return REALM_OK;
 }
 
-static realm_status read_model(struct field_reader *reader, const char *field, const json_t *value)
+realm_status field_model(struct field_reader *reader, const char *field, const json_t *value)
 {
     return json_read_text(value, field, &reader->model_name, reader->problem);
 }
@@ -114,6 +116,15 @@ static realm_status read_seed(struct field_reader *reader, const char *field, co
     }
     reader->completion->request.sampling.seed = (uint64_t)json_integer_value(value);
     reader->seed_given = true;
+    return REALM_OK;
+}
+
+realm_status field_timeout(struct field_reader *reader, const char *field, const json_t *value)
+{
+    float seconds = 0;
+    REALM_TRY(json_read_float(value, field, 0.001, MAX_TIMEOUT_S, &seconds, reader->problem));
+    reader->completion->request.deadline_ns =
+        clock_monotonic_ns() + (uint64_t)((double)seconds * 1e9);
     return REALM_OK;
 }
 
@@ -206,7 +217,7 @@ realm_status field_none_only(struct field_reader *reader, const char *field, con
 }
 
 const struct field_row field_rows_common[] = {
-    {"model", read_model},
+    {"model", field_model},
     {"stream", read_stream},
     {"stream_options", read_stream_options},
     {"n", read_n},
@@ -235,6 +246,7 @@ const struct field_row field_rows_common[] = {
     {"mirostat_tau", read_mirostat_tau},
     {"mirostat_eta", read_mirostat_eta},
     {"seed", read_seed},
+    {"timeout", field_timeout},
     {"logit_bias", field_logit_bias},
     {"response_format", field_response_format},
     {"guided_regex", field_guided_regex},
@@ -256,13 +268,15 @@ static const struct field_row *find_row(const struct field_row *rows, const char
     return NULL;
 }
 
-static realm_status
-refuse_unknown(struct field_reader *reader, const struct field_row *own, const char *name)
+static realm_status refuse_unknown(struct field_reader *reader,
+                                   const struct field_row *own,
+                                   const struct field_row *common,
+                                   const char *name)
 {
-    const struct field_row *const tables[] = {own, field_rows_common};
+    const struct field_row *const tables[] = {own, common};
     const char *nearest = NULL;
     uint32_t nearest_distance = NEAR_ENOUGH + 1;
-    for (size_t t = 0; t < 2; t++) {
+    for (size_t t = 0; t < 2 && tables[t] != NULL; t++) {
         for (const struct field_row *row = tables[t]; row->name != NULL; row++) {
             const uint32_t distance = text_distance(name, row->name);
             if (distance < nearest_distance) {
@@ -284,19 +298,21 @@ refuse_unknown(struct field_reader *reader, const struct field_row *own, const c
         reader->problem, REALM_INVALID_ARGUMENT, name, "unknown field \"%.60s\"", name);
 }
 
-realm_status
-fields_read(struct field_reader *reader, const json_t *body, const struct field_row *own)
+realm_status fields_read(struct field_reader *reader,
+                         const json_t *body,
+                         const struct field_row *own,
+                         const struct field_row *common)
 {
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)body, name, value)
     {
         const struct field_row *row = find_row(own, name);
-        if (row == NULL) {
-            row = find_row(field_rows_common, name);
+        if (row == NULL && common != NULL) {
+            row = find_row(common, name);
         }
         if (row == NULL) {
-            return refuse_unknown(reader, own, name);
+            return refuse_unknown(reader, own, common, name);
         }
         if (!json_is_null(value)) {
             REALM_TRY(row->read(reader, row->name, value));

@@ -20,9 +20,12 @@ struct field_reader {
     struct engine *engine;
     struct problem *problem;
     const json_t *messages; /* chat */
-    const json_t *prompt;   /* text */
+    const json_t *prompt;   /* text, embeddings, tokenize, detokenize */
     const json_t *template_arguments;
     struct bytes model_name;
+    struct tokenizer_encode_options encode; /* tokenize */
+    bool encode_given;
+    bool plain_text; /* special tokens written out are text */
     bool no_generation_prompt;
     bool continue_final_message;
     bool max_tokens_given;
@@ -50,14 +53,18 @@ struct field_row {
     field_function read;
 };
 
-/* Fields of both kinds of request. */
+/* Fields of all requests that generate. */
 extern const struct field_row field_rows_common[];
 
-/* Reads every member of the body by `own` and the common table; null values count as absent.  An
- * unknown field is refused with the nearest known name. */
+/* Reads every member of the body by `own` and, unless NULL, `common`; null values count as absent.
+ * An unknown field is refused with the nearest known name. */
 REALM_MUST_CHECK realm_status fields_read(struct field_reader *reader,
                                           const json_t *body,
-                                          const struct field_row *own);
+                                          const struct field_row *own,
+                                          const struct field_row *common);
+
+/* The model's name. */
+realm_status field_model(struct field_reader *reader, const char *field, const json_t *value);
 
 /* For fields that exist elsewhere and cannot be honoured here. */
 realm_status field_refuse(struct field_reader *reader, const char *field, const json_t *value);
@@ -66,6 +73,9 @@ realm_status field_none_only(struct field_reader *reader, const char *field, con
 
 /* max_tokens and max_completion_tokens. */
 realm_status field_max_tokens(struct field_reader *reader, const char *field, const json_t *value);
+
+/* timeout: seconds that the request may take. */
+realm_status field_timeout(struct field_reader *reader, const char *field, const json_t *value);
 
 /* user and safety_identifier: who is behind the request, for the log. */
 realm_status field_end_user(struct field_reader *reader, const char *field, const json_t *value);
@@ -106,11 +116,23 @@ field_parallel_tool_calls(struct field_reader *reader, const char *field, const 
 /* Once the model is known: what calls look like, and the constraint that holds them to it. */
 REALM_MUST_CHECK realm_status tools_prepare(struct field_reader *reader);
 
-/* The tables of the two kinds, and what follows once the fields are read: checks across fields,
+/* The tables of the kinds, and what follows once the fields are read: checks across fields,
  * prompts. */
 extern const struct field_row field_rows_chat[];
 extern const struct field_row field_rows_text[];
+extern const struct field_row field_rows_embeddings[];
 REALM_MUST_CHECK realm_status chat_prepare(struct field_reader *reader);
 REALM_MUST_CHECK realm_status text_prepare(struct field_reader *reader);
+extern const struct field_row field_rows_tokenize[];
+extern const struct field_row field_rows_detokenize[];
+REALM_MUST_CHECK realm_status template_prepare(struct field_reader *reader);
+REALM_MUST_CHECK realm_status tokenize_prepare(struct field_reader *reader);
+REALM_MUST_CHECK realm_status detokenize_prepare(struct field_reader *reader);
+REALM_MUST_CHECK realm_status embeddings_prepare(struct field_reader *reader);
+/* Makes the prompts of reader->prompt, which `field` gave: a string, an array of strings, of
+ * tokens, or of arrays of tokens; at most `most` prompts. */
+REALM_MUST_CHECK realm_status prompts_add(struct field_reader *reader,
+                                          const char *field,
+                                          uint32_t most);
 
 #endif

@@ -10,6 +10,10 @@ void answer_metrics(struct exchange *exchange);
 void answer_models(struct exchange *exchange);
 void answer_model(struct exchange *exchange);
 void prepare_chat(struct exchange *exchange);
+void prepare_embeddings(struct exchange *exchange);
+void prepare_apply_template(struct exchange *exchange);
+void prepare_tokenize(struct exchange *exchange);
+void prepare_detokenize(struct exchange *exchange);
 void prepare_text(struct exchange *exchange);
 
 /* programs.c */

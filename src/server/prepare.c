@@ -160,6 +160,11 @@ void prepare_chat(struct exchange *exchange)
     }
 }
 
+void prepare_embeddings(struct exchange *exchange)
+{
+    prepare(exchange, COMPLETION_EMBEDDINGS);
+}
+
 void prepare_text(struct exchange *exchange)
 {
     prepare(exchange, COMPLETION_TEXT);

@@ -43,6 +43,10 @@ static const struct route routes[] = {
      SCOPE_INFERENCE,
      .prepare = prepare_program_function,
      .error_event = "error"},
+    {ROUTE_POST, "/apply-template", SCOPE_INFERENCE, .prepare = prepare_apply_template},
+    {ROUTE_POST, "/tokenize", SCOPE_INFERENCE, .prepare = prepare_tokenize},
+    {ROUTE_POST, "/detokenize", SCOPE_INFERENCE, .prepare = prepare_detokenize},
+    {ROUTE_POST, "/v1/embeddings", SCOPE_INFERENCE, .prepare = prepare_embeddings},
 };
 
 #define N_ROUTES (sizeof routes / sizeof routes[0])

@@ -2,7 +2,8 @@
 """Makes tiny random models of each architecture, as GGUF files, and their golden logits.
 
 Oracle: transformers (float32, eager attention) for the logits; the gguf package for the files.
-Output: tests/golden/models/NAME.gguf and NAME.logits.bin, whose format tests/golden/README.md gives.
+Output: tests/golden/models/NAME.gguf, NAME.logits.bin and NAME.hidden.bin, whose format
+tests/golden/models/README.md gives.
 Command: pip install torch transformers gguf numpy && tools/make_golden/tiny_models.py tests/golden/models
 """
 
@@ -292,7 +293,9 @@ def make(folder, name, architecture, changes, half):
     write_model(folder / f"{stem}.gguf", architecture, model, config, half)
     tokens = np.random.default_rng(7).integers(0, 256, TOKENS).astype(np.uint32)
     with torch.no_grad():
-        logits = model(torch.tensor(tokens.astype(np.int64))[None]).logits[0].numpy()
+        ids = torch.tensor(tokens.astype(np.int64))[None]
+        logits = model(ids).logits[0].numpy()
+        hidden = model.model(ids).last_hidden_state[0, -1].numpy()
     oracle = f"transformers {transformers.__version__}, torch {torch.__version__}".encode()
     with open(folder / f"{stem}.logits.bin", "wb") as file:
         file.write(b"RGLD")
@@ -300,6 +303,7 @@ def make(folder, name, architecture, changes, half):
         file.write(oracle)
         file.write(tokens.astype("<u4").tobytes())
         file.write(logits.astype("<f4").tobytes())
+    (folder / f"{stem}.hidden.bin").write_bytes(hidden.astype("<f4").tobytes())
     print(f"{stem}: logits {logits.std():.2f} (std), {oracle.decode()}")
 
 

@@ -63,6 +63,16 @@ static float *logits(struct backend_model *base, uint32_t i)
     return model->logits + (size_t)i * plan_vocabulary(model->plan);
 }
 
+static const float *hidden(struct backend_model *base, uint32_t i, uint32_t *n_columns)
+{
+    const struct cpu_model *const model = (const struct cpu_model *)base;
+    const tensor_id id = model->program.hidden;
+    *n_columns = id != TENSOR_NONE ? plan_tensor(model->plan, id)->columns : 0;
+    return id != TENSOR_NONE
+               ? model->program.places[id].base + (size_t)i * model->program.places[id].stride
+               : NULL;
+}
+
 static void profile_enable(struct backend_model *base, bool on)
 {
     struct cpu_model *const model = (struct cpu_model *)base;
@@ -89,6 +99,7 @@ const struct backend_machine backend_machine_cpu = {
     .submit = cpu_submit,
     .wait = wait_step,
     .logits = logits,
+    .hidden = hidden,
     .profile_enable = profile_enable,
     .profile = profile,
 };

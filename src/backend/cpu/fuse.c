@@ -358,6 +358,16 @@ static realm_status take_memory(struct program *program, struct realm_error *err
     return REALM_OK;
 }
 
+/* The last hidden state: what the matmul behind the logits reads. */
+static tensor_id input_of_logits(const struct plan *plan)
+{
+    const uint32_t n = plan_n_ops(plan);
+    const struct op *const matmul = n > 1 ? plan_op(plan, n - 2) : NULL;
+    const bool found = matmul != NULL && matmul->kind == OP_MATMUL &&
+                       matmul->output == plan_op(plan, n - 1)->inputs[0];
+    return found ? matmul->inputs[0] : TENSOR_NONE;
+}
+
 realm_status
 program_build(struct program *program, const struct plan *plan, struct realm_error *error)
 {
@@ -382,6 +392,7 @@ program_build(struct program *program, const struct plan *plan, struct realm_err
     mark_by_columns(program);
     const struct op *const last = plan_op(plan, plan_n_ops(plan) - 1);
     program->logits = storage_of(program, last->inputs[0]);
+    program->hidden = input_of_logits(plan);
     alloc_free(fuser.quantised_by_tensor);
     return REALM_OK;
 }

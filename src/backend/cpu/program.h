@@ -99,6 +99,7 @@ struct program {
     tensor_id *aliases;   /* by tensor: whose storage it has; itself, if its own */
     struct place *places; /* by tensor */
     tensor_id logits;     /* whose storage is the step's answer */
+    tensor_id hidden; /* what the logits are made of, kept until the step's end; or TENSOR_NONE */
 };
 
 /* OUT_OF_MEMORY only; what is there after a failure is freed by program_deinit. */

@@ -308,6 +308,7 @@ lay_out(struct layout *layout, struct program_memory *memory, struct realm_error
     for (uint32_t i = 0; i < program->n_stages; i++) {
         touch_stage(layout, i);
     }
+    touch(layout, program->hidden, program->n_stages - 1, true);
     for (uint32_t i = 0; i < program->n_stages; i++) {
         mark_alone(layout, i);
     }
