@@ -274,9 +274,14 @@ static void answer(struct exchange *exchange, enum completion_kind kind)
         exchange_answer_problem(exchange);
         return;
     }
-    write_answer(completion, &exchange->out);
+    const struct tenant_demand demand = {.model = engine_model_name(completion->model)};
+    if (exchange_admit(exchange, &demand) == REALM_OK) {
+        write_answer(completion, &exchange->out);
+        exchange_answer(exchange, 200);
+    } else {
+        exchange_answer_problem(exchange);
+    }
     completion_destroy(completion);
-    exchange_answer(exchange, 200);
 }
 
 void prepare_apply_template(struct exchange *exchange)
