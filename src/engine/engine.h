@@ -118,7 +118,8 @@ void generation_cancel(struct generation *generation);
 void generation_release(struct generation *generation);
 
 /* Of a request to embed, once its choice has finished with STOP: the last hidden state of its last
- * token, behind the model's last norm, as it comes; n_columns F32, the generation's.  The reader. */
+ * token, behind the model's last norm, as it comes; n_columns F32, the generation's.  The reader.
+ */
 const float *generation_embedding(const struct generation *generation, uint32_t *n_columns);
 
 /* New requests are refused from now on; returns true when nothing is running or waiting. */
