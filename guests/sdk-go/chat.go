@@ -68,3 +68,27 @@ type Message struct {
 	Role    string `json:"role"`
 	Content string `json:"content"`
 }
+
+// LastMessage is what the last message of the request says: its content, or its parts of type "text"
+// together.
+func (r *ChatRequest) LastMessage() string {
+	var messages []struct {
+		Content json.RawMessage `json:"content"`
+	}
+	if json.Unmarshal(r.Messages, &messages) != nil || len(messages) == 0 {
+		return ""
+	}
+	content := messages[len(messages)-1].Content
+	var text string
+	if json.Unmarshal(content, &text) == nil {
+		return text
+	}
+	var parts []struct {
+		Text string `json:"text"`
+	}
+	_ = json.Unmarshal(content, &parts)
+	for _, part := range parts {
+		text += part.Text
+	}
+	return text
+}

@@ -244,6 +244,15 @@ func Collect(streams ...Stream) ([]Generation, error) {
 	return generations, nil
 }
 
+// MeanLogprob is per token; 0 where there is none.
+func (g *Generation) MeanLogprob() float64 {
+	sum := 0.0
+	for _, logprob := range g.Logprobs {
+		sum += float64(logprob)
+	}
+	return sum / float64(max(len(g.Logprobs), 1))
+}
+
 func (g *Generation) take(event *Event) {
 	g.Text += event.Text
 	g.NCachedTokens = event.NCachedTokens

@@ -13,7 +13,8 @@ import jsonschema
 import pytest
 
 REALM = os.environ["REALM"]
-GUESTS = Path(os.environ["REALM_TEST_DATA"]).parent / "guests"
+TOURS = Path(os.environ["REALM_TEST_DATA"]) / "guests"
+GUESTS = TOURS.parent.parent / "guests"
 MODEL = os.environ["REALM_MODEL_SMOLLM2"]
 
 
@@ -36,7 +37,8 @@ def build(tmp_path_factory):
     def build_once(name):
         if name not in modules:
             out = tmp_path_factory.mktemp(name)
-            done = subprocess.run(["make", "-C", GUESTS / name, f"OUT={out}"],
+            folder = GUESTS / name if (GUESTS / name).exists() else TOURS / name
+            done = subprocess.run(["make", "-C", folder, f"OUT={out}"],
                                   capture_output=True, text=True, timeout=280)
             assert done.returncode == 0, done.stdout + done.stderr
             assert "warning" not in done.stderr, done.stderr
@@ -46,8 +48,8 @@ def build(tmp_path_factory):
     return build_once
 
 
-def run(module, request):
-    done = subprocess.run([REALM, "program", "run", module, "-m", MODEL, "-r", json.dumps(request)],
+def run(module, request, *options):
+    done = subprocess.run([REALM, "program", "run", module, "-m", MODEL, "-r", json.dumps(request), *options],
                           capture_output=True, text=True, timeout=120)
     lines = done.stderr.splitlines()
     events = [json.loads(line[7:]) for line in lines if line.startswith("event: ")]
@@ -252,6 +254,54 @@ def test_tree_keeps_the_best_lines_and_computes_what_they_share_once(build):
     assert search["cached_tokens"] > 0.8 * search["prompt_tokens"]
     again = run(build("tree"), question)
     assert again.text == answer.text and again.event("search")[0]["path"] == search["path"]
+
+
+TOURS_OF_SDKS = ["tour-rust", pytest.param("tour-go", marks=go)]
+PARTS = {"messages": [{"role": "user", "content": [{"type": "text", "text": "part one, "},
+                                                   {"type": "text", "text": "part two"}]}]}
+
+
+@pytest.mark.parametrize("tour", TOURS_OF_SDKS)
+def test_sdks_do_what_the_calls_do(build, tour):
+    answer = run(build(tour), PARTS, "--seed", "7")
+    assert answer.code == 0, answer.complaint
+    told = {event["type"]: event["value"] for event in answer.events}
+    assert told["request"]["last"] == "part one, part two"
+    assert told["request"]["meta"]["function"] == "realm_run" and told["request"]["meta"]["stream"] is True
+    assert told["model"]["architecture"] == "llama" and told["model"]["vocabulary"] == 49152
+    assert told["texts"]["text"] == "Hello <|im_end|> world" and len(told["texts"]["tokens"]) > 3
+    assert told["texts"]["unknown"].startswith("NotFound: no model")
+    assert told["sequences"] == {
+        "lengths": [3, 4, 5], "fork": [1, 2], "same": True,
+        "missing": "NotFound: nothing is stored under this key",
+        "too few": "InvalidArgument: truncate to 9; the sequence has 2 tokens"}
+    wrong = told["generations"].pop("wrong")
+    assert wrong.startswith("InvalidArgument") and "unclosed group" in wrong
+    assert told["generations"] == {
+        "events": ["started true", *["token true"] * 4, "finished Length 4"], "banned": True,
+        "matched": told["generations"]["matched"],
+        "stopped": True, "mean": True}
+    yes_or_no, maybe, a_or_b = told["generations"]["matched"]
+    assert yes_or_no in ("yes", "no") and maybe == "maybe" and a_or_b in ('"a"', '"b"')
+    assert told["steps"] == {"same": True, "tops": True, "accepted": 4, "next": True}
+    world = dict(told["world"])
+    assert len(world.pop("random")) == 16
+    assert world == {
+        "listed": ["tour/a", "tour/b"], "got": True, "deleted": True, "clock": True, "usage": True,
+        "deleted again": "NotFound: nothing is stored under this key", "received": True, "kind": True,
+        "invoked": 'NotFound: no program "nobody"'}
+    assert "log: a line\n" in answer.complaint
+    assert answer.text == 'text{"result":true}\n'
+    # The same seed gives the same run, random bytes and all.
+    assert run(build(tour), PARTS, "--seed", "7").events[-1] == answer.events[-1]
+
+
+@pytest.mark.parametrize("tour", TOURS_OF_SDKS)
+def test_sdks_tell_of_errors_and_panics(build, tour):
+    failed = run(build(tour), PARTS, "-f", "fails")
+    assert failed.code != 0 and failed.events == [{"error": {"message": "as it should"}}]
+    panicked = run(build(tour), PARTS, "-f", "panics")
+    assert panicked.code != 0 and "nothing is there" in panicked.complaint
 
 
 def new(folder, *arguments):

@@ -104,10 +104,12 @@ pub fn run(function: fn() -> Result<()>) -> i32 {
 #[macro_export]
 macro_rules! program {
     ($($name:ident => $function:path),+ $(,)?) => {
-        $(#[no_mangle]
-        pub extern "C" fn $name() -> i32 {
-            $crate::run($function)
-        })+
+        $(const _: () = {
+            #[export_name = stringify!($name)]
+            pub extern "C" fn exported() -> i32 {
+                $crate::run($function)
+            }
+        };)+
     };
 }
 
