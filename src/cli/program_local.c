@@ -1,10 +1,12 @@
-/* realm program run, show: a module from a file, in a sandbox of this process. */
+/* realm program run, show: a module from a file, in a sandbox of this process; of what is no file,
+ * on a server. */
 #include "base/file.h"
 #include "cli/input.h"
 #include "cli/interrupt.h"
 #include "cli/json_out.h"
 #include "cli/paths.h"
 #include "cli/program.h"
+#include "cli/program_remote.h"
 #include "engine/engine.h"
 #include "sandbox/sandbox.h"
 
@@ -116,30 +118,30 @@ static realm_status read_events(struct instance *instance, struct realm_error *e
                                     : realm_error_set(error, event.status, "%s", event.message);
 }
 
-static realm_status run_request(struct local *local, struct realm_error *error)
+static realm_status read_request(const char *option, struct strbuf *out, struct realm_error *error)
 {
-    struct strbuf request;
+    if (strcmp(option, "-") == 0) {
+        return input_read(out, error);
+    }
+    return strbuf_append_text(out, option)
+               ? REALM_OK
+               : realm_error_out_of_memory(error, strlen(option), "the request");
+}
+
+static realm_status
+run_request(struct local *local, struct bytes request, struct realm_error *error)
+{
     struct instance *instance = NULL;
-    strbuf_init(&request, ALLOC_BASE, MAX_REQUEST_BYTES);
-    realm_status status = REALM_OK;
-    if (strcmp(local->request, "-") == 0) {
-        status = input_read(&request, error);
-    } else if (!strbuf_append_text(&request, local->request)) {
-        status = realm_error_out_of_memory(error, strlen(local->request), "the request");
-    }
-    if (status == REALM_OK) {
-        const struct instance_options options = {
-            .program = local->program,
-            .function = local->function,
-            .tenant = local->tenant,
-            .model = local->model,
-            .request = {.data = (const uint8_t *)request.text, .length = request.length},
-            .stream = true,
-            .seed = local->seed,
-        };
-        status = sandbox_start(local->sandbox, &options, &instance, error);
-    }
-    strbuf_deinit(&request);
+    const struct instance_options options = {
+        .program = local->program,
+        .function = local->function,
+        .tenant = local->tenant,
+        .model = local->model,
+        .request = request,
+        .stream = true,
+        .seed = local->seed,
+    };
+    realm_status status = sandbox_start(local->sandbox, &options, &instance, error);
     if (status == REALM_OK) {
         interrupt_catch();
         status = read_events(instance, error);
@@ -149,27 +151,73 @@ static realm_status run_request(struct local *local, struct realm_error *error)
     return status;
 }
 
+static realm_status run_here(struct local *local, struct bytes request, struct realm_error *error)
+{
+    realm_status status = open_model(local, error);
+    if (status == REALM_OK) {
+        status = open_program(local, error);
+    }
+    if (status == REALM_OK) {
+        status = run_request(local, request, error);
+    }
+    close_local(local);
+    return status;
+}
+
+static realm_status run_there(const struct local *local,
+                              struct client *client,
+                              struct bytes body,
+                              struct realm_error *error)
+{
+    const struct program_remote_request request = {
+        .name = local->file,
+        .function = local->function,
+        .model = local->model_reference,
+        .seed = local->seed,
+        .body = body,
+    };
+    return local->n_threads == 0 ? program_remote_run(client, &request, error)
+                                 : realm_error_set(error,
+                                                   REALM_INVALID_ARGUMENT,
+                                                   "--threads is for a module that runs here; %s "
+                                                   "is no file",
+                                                   local->file);
+}
+
+/* What ends as a file's name is one, also when it is not there. */
+static bool names_file(const char *operand)
+{
+    const size_t n = strlen(operand);
+    return file_exists(operand) || strchr(operand, '/') != NULL ||
+           (n > 5 && strcmp(operand + n - 5, ".wasm") == 0);
+}
+
 realm_status program_run(int argc, char **argv, struct realm_error *error)
 {
     struct local local = {.request = "{}"};
+    struct client client = {.url_option = NULL};
     /* clang-format off */
     const struct arg_option options[] = {
         {"model", 'm', ARG_TEXT, &local.model_reference, "MODEL",
-         "a path, or a name of `realm models list` (smollm2)", 0, 0},
+         "a path, or a name of `realm models list` (smollm2); on a server one of its models", 0, 0},
         {"function", 'f', ARG_TEXT, &local.function, "NAME",
          "which of its functions (the default one)", 0, 0},
         {"request", 'r', ARG_TEXT, &local.request, "JSON",
          "what it is asked, \"-\" for standard input ({})", 0, 0},
         {"seed", 0, ARG_U64, &local.seed, "N", "of its random numbers (a new one)", 0, 0},
         {"threads", 't', ARG_U32, &local.n_threads, "N", "compute threads (one per core)", 1, 1024},
+        CLIENT_OPTIONS(&client),
         {0},
     };
     /* clang-format on */
     const struct arg_command command = {
-        .usage = "realm program run FILE [options]",
-        .summary = "Runs a WebAssembly module beside a model and shows what it emits.",
+        .usage = "realm program run FILE|NAME [options]",
+        .summary = "Runs a module here beside a model, or a program of a server, and shows what it "
+                   "emits.",
         .examples = "  realm program run chat.wasm -r '{\"prompt\": \"Hello\"}'\n"
-                    "  realm program run vote.wasm -m smollm2 -f solve -r - < task.json\n",
+                    "  realm program run vote.wasm -m smollm2 -f solve -r - < task.json\n"
+                    "  realm program run chat -r '{\"model\": \"smollm2\", \"prompt\": \"Hello\"}' "
+                    "--url http://10.0.0.5:8080\n",
         .options = options,
         .min_operands = 1,
         .max_operands = 1,
@@ -181,15 +229,17 @@ realm_status program_run(int argc, char **argv, struct realm_error *error)
         args_print_help(&command);
         return REALM_OK;
     }
+    struct strbuf request;
+    strbuf_init(&request, ALLOC_BASE, MAX_REQUEST_BYTES);
     local.file = operands.items[0];
-    realm_status status = open_model(&local, error);
-    if (status == REALM_OK) {
-        status = open_program(&local, error);
+    realm_status status = read_request(local.request, &request, error);
+    const struct bytes text = {.data = (const uint8_t *)request.text, .length = request.length};
+    if (status == REALM_OK && names_file(local.file)) {
+        status = run_here(&local, text, error);
+    } else if (status == REALM_OK) {
+        status = run_there(&local, &client, text, error);
     }
-    if (status == REALM_OK) {
-        status = run_request(&local, error);
-    }
-    close_local(&local);
+    strbuf_deinit(&request);
     return status;
 }
 
@@ -217,11 +267,12 @@ static realm_status print_functions(const struct program *program, struct realm_
 realm_status program_show(int argc, char **argv, struct realm_error *error)
 {
     struct local local = {.file = NULL};
-    const struct arg_option options[] = {{0}};
+    struct client client = {.url_option = NULL};
+    const struct arg_option options[] = {CLIENT_OPTIONS(&client), {0}};
     const struct arg_command command = {
-        .usage = "realm program show FILE",
-        .summary = "Checks a module and writes the functions it declares as JSON.",
-        .examples = "  realm program show chat.wasm\n",
+        .usage = "realm program show FILE|NAME [options]",
+        .summary = "Writes as JSON what a module declares, or a server's program and its versions.",
+        .examples = "  realm program show chat.wasm\n  realm program show chat\n",
         .options = options,
         .min_operands = 1,
         .max_operands = 1,
@@ -234,6 +285,9 @@ realm_status program_show(int argc, char **argv, struct realm_error *error)
         return REALM_OK;
     }
     local.file = operands.items[0];
+    if (!names_file(local.file)) {
+        return program_remote_show(&client, local.file, error);
+    }
     realm_status status = open_program(&local, error);
     if (status == REALM_OK) {
         status = print_functions(local.program, error);
