@@ -1,30 +1,5 @@
 #include "text.h"
 
-#define WASM_PAGE_BYTES ((size_t)65536)
-#define ALIGNMENT       ((size_t)16)
-
-extern unsigned char __heap_base; /* set by the linker: behind data and stack */
-
-void *guest_allocate(size_t n_bytes)
-{
-    static uintptr_t next;
-    if (next == 0) {
-        next = ((uintptr_t)&__heap_base + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
-    }
-    const uintptr_t begin = next;
-    const size_t have = __builtin_wasm_memory_size(0) * WASM_PAGE_BYTES;
-    if (n_bytes > SIZE_MAX / 2) {
-        __builtin_trap();
-    }
-    const uintptr_t end = begin + ((n_bytes + ALIGNMENT - 1) & ~(ALIGNMENT - 1));
-    if (end > have && __builtin_wasm_memory_grow(
-                          0, (end - have + WASM_PAGE_BYTES - 1) / WASM_PAGE_BYTES) == SIZE_MAX) {
-        __builtin_trap();
-    }
-    next = end;
-    return (void *)begin; /* fresh pages are zero, and none is used twice */
-}
-
 struct text text_of(const char *string)
 {
     size_t length = 0;
