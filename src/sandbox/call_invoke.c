@@ -110,6 +110,7 @@ int64_t call_invoke(struct call *call)
         .account = instance->account,
         .model = instance->model,
         .request = request,
+        .only_model = instance->only_model,
         .source = "invoke",
         /* Its own numbers, and the same ones when the caller is run again. */
         .seed = (uint64_t)philox_u32(&instance->random) << 1 | 1,

@@ -26,6 +26,9 @@ int64_t call_model_open(struct call *call)
             text[name.length] = '\0';
             model = engine_find_model(instance->sandbox->engine, text);
         }
+        if (instance->only_model && model != instance->model) {
+            model = NULL;
+        }
     }
     if (model == NULL) {
         return call_fail(call, REALM_GUEST_NOT_FOUND, "no model of that name is loaded");

@@ -96,6 +96,7 @@ static struct instance *instance_create(struct sandbox *sandbox,
     }
     instance->limits = *limits;
     instance->takes_input = options->takes_input;
+    instance->only_model = options->only_model;
     instance->wake = options->wake;
     instance->wake_context = options->wake_context;
     instance->breach = -1;
@@ -452,6 +453,12 @@ bool instance_next(struct instance *instance, struct guest_event *out)
     instance->told_end = true;
     *out = instance->end;
     return true;
+}
+
+void instance_tokens(struct instance *instance, uint64_t *prompt, uint64_t *completion)
+{
+    *prompt = atomic_load(&instance->prompt_tokens);
+    *completion = atomic_load(&instance->completion_tokens);
 }
 
 bool instance_wait(struct instance *instance, uint32_t timeout_ms)

@@ -39,6 +39,7 @@ struct instance {
     char *meta;
     size_t n_meta;
     bool takes_input;
+    bool only_model;
     uint32_t depth; /* programs above this one */
     uint64_t seed;
 
@@ -82,8 +83,8 @@ struct instance {
     uint64_t host_calls;
     uint64_t output_bytes;
     uint64_t log_bytes;
-    uint64_t prompt_tokens;
-    uint64_t completion_tokens;
+    _Atomic uint64_t prompt_tokens; /* the reader looks at these two as well */
+    _Atomic uint64_t completion_tokens;
     struct philox random;
     int32_t breach; /* enum limit that was passed, or -1 */
     char last_error[256];

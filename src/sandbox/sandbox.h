@@ -191,6 +191,7 @@ struct instance_options {
     const char *source;         /* "run", "chat", "websocket": told to the guest; NULL: "run" */
     bool stream;                /* told to the guest */
     bool takes_input;           /* instance_deliver may bring messages */
+    bool only_model;            /* it finds no model but the request's */
     uint64_t seed;              /* of its random numbers and samplers; 0: from the system */
     /* Called when events are there to read and none were before; must only wake somebody.  NULL:
      * instance_wait serves. */
@@ -210,6 +211,8 @@ REALM_MUST_CHECK realm_status sandbox_start(struct sandbox *sandbox,
 bool instance_next(struct instance *instance, struct guest_event *out);
 /* Waits until there is an event or timeout_ms passed; false: timeout.  One reader. */
 bool instance_wait(struct instance *instance, uint32_t timeout_ms);
+/* Tokens it has used so far. */
+void instance_tokens(struct instance *instance, uint64_t *prompt, uint64_t *completion);
 /* Gives the guest a message for `recv`, copied.  RESOURCE_EXHAUSTED: it has not read the last ones
  * (64, or 1 MiB). INVALID_ARGUMENT: it takes no input. */
 REALM_MUST_CHECK realm_status instance_deliver(struct instance *instance,

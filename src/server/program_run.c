@@ -154,9 +154,8 @@ static void usage(const struct source *source, struct source_usage *out)
     *out = (struct source_usage){
         .model = run->engine_model,
         .end_user = run->end_user != NULL ? run->end_user : "",
-        .prompt_tokens = run->end.usage.prompt_tokens,
-        .completion_tokens = run->end.usage.completion_tokens,
     };
+    instance_tokens(run->instance, &out->prompt_tokens, &out->completion_tokens);
 }
 
 static const struct source_type source_type = {
@@ -328,6 +327,14 @@ static realm_status take_program(struct program_run *run,
                               : problem_set(&exchange->problem, status, "", "%s", error.message);
 }
 
+/* Asks the limits of tenant and key.  What a program will take is not known before: there must be
+ * something left, and what it took is charged when it has ended. */
+static realm_status admit(struct exchange *exchange, const char *model)
+{
+    const struct tenant_demand demand = {.model = model, .n_tokens = 1};
+    return exchange_admit(exchange, &demand);
+}
+
 static realm_status start_guest(struct program_run *run,
                                 struct exchange *exchange,
                                 const struct program_request *request)
@@ -347,6 +354,10 @@ static realm_status start_guest(struct program_run *run,
         REALM_TRY(copy_text(request->function, &run->function, &exchange->problem));
     }
     REALM_TRY(take_program(run, exchange, request));
+    REALM_TRY(admit(exchange, run->engine_model));
+    /* A key that may not use all models finds the one it was admitted for. */
+    options.only_model =
+        exchange->grant.models[0][0] != '\0' || exchange->grant.models[1][0] != '\0';
     options.program = run->lease.program;
     options.tenant = run->lease.tenant;
     options.version = run->lease.version;

@@ -2,16 +2,19 @@
 
 import json
 import os
+import re
 import subprocess
 
 import openai
 import pytest
 import requests
+import wasmtime
 
 from programs import echo, guest, speaker
-from realm_server import KEY, wait_until
+from realm_server import KEY, SMOLLM2, wait_until
 
 REALM = os.environ["REALM"]
+TINY = os.environ["REALM_TEST_DATA"] + "/golden/models/llama_tied.gguf"
 ASK = {"messages": [{"role": "user", "content": "Hello"}]}
 
 
@@ -376,3 +379,55 @@ def test_scopes_hold(own_server):
     runner.remove("/p", 403)
     runner.call("PATCH", status=403, json={"default": "p"})
     maker.remove("/p")
+
+
+# --- what it costs -------------------------------------------------------------------------------
+
+
+def test_what_a_program_takes_is_charged_to_tenant_and_key(own_server):
+    server = own_server()
+    programs = Programs(server, new_key(server, "acme", "--scopes", "all", "--tokens-per-day", "60"))
+    programs.push("plain", guest("chat"))
+    first = programs.run("plain", {"prompt": "Once upon a time"})["usage"]["total_tokens"]
+    assert 20 < first < 60
+    left = 60 - first
+    with programs.client() as client:
+        with pytest.raises(openai.RateLimitError, match=f"has {left} left"):
+            client.completions.create(model="smollm2", prompt="x", max_tokens=left)
+    while left > 0:
+        left -= programs.run("plain", {"prompt": "Once upon a time"})["usage"]["total_tokens"]
+    error = programs.run("plain", {"prompt": "Once upon a time"}, 429)["error"]
+    assert error["code"] == "quota_exceeded" and "60 tokens a day" in error["message"]
+
+
+def test_a_client_that_goes_pays_for_what_its_program_took(own_server):
+    server = own_server()
+    programs = Programs(server, new_key(server, "acme", "--scopes", "all", "--tokens-per-day", "1000"))
+    programs.push("plain", guest("chat"))
+    answer = requests.post(server.url + "/v1/programs/plain/run", stream=True, timeout=60,
+                           headers={"Authorization": "Bearer " + programs.key},
+                           json={"prompt": "Once upon a time", "stream": True})
+    next(answer.iter_content(1))
+    answer.close()
+    line = wait_until(lambda: next((line for line in server.log() if line.get("path", "").endswith("/run")), None))
+    used = line["prompt_tokens"] + line["completion_tokens"]
+    assert used > 5
+    with programs.client() as client, pytest.raises(openai.RateLimitError, match="tokens a day") as caught:
+        client.completions.create(model="smollm2", prompt="x", max_tokens=1000)
+    assert int(re.search(r"has (\d+) left", str(caught.value))[1]) <= 1000 - used + 1
+
+
+def test_a_key_for_one_model_opens_no_other_in_a_program(own_server):
+    server = own_server(models=("smollm2=" + SMOLLM2, "tiny=" + TINY))
+    programs = Programs(server)
+    programs.push("opens", wasmtime.wat2wasm("""(module
+      (import "realm_v1" "model_open" (func $open (param i32 i32) (result i32)))
+      (memory (export "memory") 1) (data (i32.const 0) "tiny")
+      (func (export "realm_run") (result i32)
+        (if (i32.lt_s (call $open (i32.const 0) (i32.const 0)) (i32.const 1)) (then (return (i32.const 1))))
+        (if (i32.lt_s (call $open (i32.const 0) (i32.const 4)) (i32.const 1)) (then (return (i32.const 2))))
+        (i32.const 0)))"""))
+    programs.run("opens")
+    bound = Programs(server, new_key(server, "default", "--scopes", "inference", "--models", "smollm2"))
+    assert "code 2" in bound.run("opens", status=422)["error"]["message"]
+    assert bound.run("opens", {"model": "tiny"}, 403)["error"]["code"] == "permission_denied"
