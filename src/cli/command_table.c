@@ -5,6 +5,8 @@ static const struct command_row commands[] = {
     {"serve", cmd_serve, "serve models over the OpenAI API"},
     {"tenant", cmd_tenant, "customers of the server, and what each may have"},
     {"key", cmd_key, "API keys: make, list, disable, revoke, rotate"},
+    {"usage", cmd_usage, "what tenants have used, and what it cost"},
+    {"price", cmd_price, "what tokens cost, by model"},
     {"program", cmd_program, "WebAssembly programs that run beside a model"},
     {"models", cmd_models, "list, show and fetch models"},
     {"quantize", cmd_quantize, "write a model with smaller weights"},

@@ -69,15 +69,27 @@ static void drain_source(struct exchange *exchange)
     }
 }
 
-/* Replaces the estimate that was charged by what was used. */
+/* Tells tenant and ledger what was used. */
 static void settle(struct exchange *exchange)
 {
-    if (exchange->grant.book != NULL) {
-        drain_source(exchange);
-        const struct source_usage usage = usage_of(exchange);
-        quota_settle(
-            exchange->grant.book, &exchange->ticket, usage.prompt_tokens + usage.completion_tokens);
+    if (!exchange->ticket.admitted) {
+        return;
     }
+    drain_source(exchange);
+    const struct source_usage usage = usage_of(exchange);
+    struct usage_entry entry = {
+        .time_ms = clock_wall_ms(),
+        .status = (uint32_t)exchange->http_status,
+        .prompt_tokens = usage.prompt_tokens,
+        .cached_tokens = usage.cached_tokens,
+        .completion_tokens = usage.completion_tokens,
+        .duration_ms = (clock_monotonic_ns() - exchange->begin_ns) / 1000000u,
+    };
+    (void)snprintf(entry.id, sizeof entry.id, "%s", exchange->request_id);
+    (void)snprintf(entry.tenant, sizeof entry.tenant, "%s", exchange->tenant);
+    (void)snprintf(entry.key, sizeof entry.key, "%s", exchange->key_id);
+    (void)snprintf(entry.model, sizeof entry.model, "%s", usage.model);
+    tenant_settle(&exchange->grant, &exchange->ticket, &entry);
 }
 
 realm_status exchange_admit(struct exchange *exchange, const struct tenant_demand *demand)

@@ -35,7 +35,7 @@ struct exchange {
     uint32_t scopes;         /* of the key */
     struct account *account; /* retained; NULL where no key was asked for */
     struct tenant_grant grant;
-    struct quota_ticket ticket;     /* settled when the exchange ends */
+    struct tenant_ticket ticket;    /* settled when the exchange ends */
     struct quota_standing standing; /* told in the answer's head */
     uint64_t begin_ns;
     struct strbuf body;

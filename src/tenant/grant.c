@@ -20,11 +20,11 @@ check_model(const struct tenant_grant *grant, const char *model, struct realm_er
 
 realm_status tenant_admit(const struct tenant_grant *grant,
                           const struct tenant_demand *demand,
-                          struct quota_ticket *ticket,
+                          struct tenant_ticket *ticket,
                           struct quota_standing *standing,
                           struct realm_error *error)
 {
-    *ticket = (struct quota_ticket){.estimate = 0};
+    *ticket = (struct tenant_ticket){.admitted = false};
     *standing = (struct quota_standing){.retry_after_ms = 0};
     REALM_TRY(check_model(grant, demand->model, error));
     if (grant->max_context != 0 && demand->n_context > grant->max_context) {
@@ -35,8 +35,35 @@ realm_status tenant_admit(const struct tenant_grant *grant,
                                (unsigned long long)demand->n_context,
                                (unsigned long long)grant->max_context);
     }
-    return quota_admit(
-        grant->book, grant->quotas[0], grant->quotas[1], demand->n_tokens, ticket, standing, error);
+    if (!ledger_reserve(grant->ledger)) {
+        return realm_error_set(error,
+                               REALM_UNAVAILABLE,
+                               "what requests use cannot be recorded fast enough; try again later");
+    }
+    const realm_status status = quota_admit(grant->book,
+                                            grant->quotas[0],
+                                            grant->quotas[1],
+                                            demand->n_tokens,
+                                            &ticket->quota,
+                                            standing,
+                                            error);
+    if (status != REALM_OK) {
+        ledger_forgo(grant->ledger);
+        return status;
+    }
+    ticket->admitted = true;
+    return REALM_OK;
+}
+
+void tenant_settle(const struct tenant_grant *grant,
+                   struct tenant_ticket *ticket,
+                   const struct usage_entry *used)
+{
+    if (ticket->admitted) {
+        quota_settle(grant->book, &ticket->quota, used->prompt_tokens + used->completion_tokens);
+        ledger_record(grant->ledger, used);
+        ticket->admitted = false;
+    }
 }
 
 void tenant_grant_release(struct tenant_grant *grant)

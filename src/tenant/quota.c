@@ -56,6 +56,15 @@ static uint64_t ms_to_next_month(int64_t now_ms)
     return (uint64_t)(day * MS_PER_DAY - now_ms);
 }
 
+int64_t quota_month_start_ms(int64_t now_ms)
+{
+    int64_t day = now_ms / MS_PER_DAY;
+    while (month_of(day - 1) == month_of(day)) {
+        day--;
+    }
+    return day * MS_PER_DAY;
+}
+
 /* A new day or month begins at nothing. */
 static void turn_calendar(struct quota *quota, int64_t now_ms)
 {

@@ -24,6 +24,9 @@ struct quota_used {
     uint64_t month_tokens;
 };
 
+/* When the month of a moment began (UTC); both milliseconds since 1970. */
+int64_t quota_month_start_ms(int64_t now_ms);
+
 struct quota_book;
 struct quota;
 

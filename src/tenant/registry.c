@@ -29,6 +29,8 @@ struct tenant_key {
 struct tenant_registry {
     struct store *store;
     struct quota_book *book;
+    struct usage *usage;
+    struct ledger *ledger;
     uint64_t revision;
     struct tenant *tenants;  /* in order of their making */
     struct map *keys;        /* hash -> struct tenant_key */
@@ -81,9 +83,13 @@ static realm_status make_tenant(struct tenant_registry *registry,
     if (tenant == NULL) {
         return realm_error_out_of_memory(error, sizeof *tenant, "tenant");
     }
+    struct quota_used used;
     realm_status status = account_create(&options, &tenant->account, error);
     if (status == REALM_OK) {
-        status = quota_create(registry->book, &limits, NULL, &tenant->quota, error);
+        status = usage_of_tenant(registry->usage, record->name, &used, error);
+    }
+    if (status == REALM_OK) {
+        status = quota_create(registry->book, &limits, &used, &tenant->quota, error);
     }
     if (status != REALM_OK) {
         account_release(tenant->account);
@@ -135,7 +141,9 @@ take_quota(struct tenant_registry *registry, struct tenant_key *key, struct real
             ? map_get(registry->keys_before, key->record.hash, sizeof key->record.hash)
             : NULL;
     if (before == NULL) {
-        return quota_create(registry->book, &limits, NULL, &key->quota, error);
+        struct quota_used used;
+        REALM_TRY(usage_of_key(registry->usage, key->record.id, &used, error));
+        return quota_create(registry->book, &limits, &used, &key->quota, error);
     }
     quota_configure(before->quota, &limits);
     quota_retain(before->quota);
@@ -340,6 +348,12 @@ realm_status tenant_registry_open(const char *data_dir,
         status = tenant_store_open(data_dir, &registry->store, error);
     }
     if (status == REALM_OK) {
+        status = usage_open(data_dir, &registry->usage, error);
+    }
+    if (status == REALM_OK) {
+        status = ledger_open(registry->usage, registry->store, &registry->ledger, error);
+    }
+    if (status == REALM_OK) {
         status = first_start(registry, data_dir, first_key, error);
     }
     if (status == REALM_OK) {
@@ -363,6 +377,8 @@ void tenant_registry_close(struct tenant_registry *registry)
     }
     drop_unseen(registry);
     drop_keys(registry->keys);
+    ledger_close(registry->ledger);
+    usage_close(registry->usage);
     store_close(registry->store);
     quota_book_destroy(registry->book);
     alloc_free(registry);
@@ -395,6 +411,7 @@ static struct tenant_grant grant_of(const struct tenant_registry *registry,
     const struct limits *const limits[2] = {&tenant->record.limits, &key->record.limits};
     struct tenant_grant grant = {
         .book = registry->book,
+        .ledger = registry->ledger,
         .quotas = {tenant->quota, key->quota},
         .max_context = lesser_limit(limits[0]->max_context, limits[1]->max_context),
     };

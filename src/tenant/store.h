@@ -35,6 +35,19 @@ struct key_record {
     struct limits limits; /* beside the tenant's; those that keys can have */
 };
 
+#define PRICE_MODEL_BYTES    128u
+#define PRICE_CURRENCY_BYTES 8u
+#define PRICE_MOST           UINT64_C(10000000000)
+
+/* Of a model: micro-units (10^-6) of the currency for a million tokens, at most PRICE_MOST. */
+struct price_record {
+    char model[PRICE_MODEL_BYTES];
+    char currency[PRICE_CURRENCY_BYTES]; /* "USD" */
+    uint64_t input;
+    uint64_t cached; /* of prompts, found in the prefix cache */
+    uint64_t output;
+};
+
 struct store;
 
 /* Makes the file, readable by the owner only, if it is not there; brings an older schema forward.
@@ -86,6 +99,9 @@ REALM_MUST_CHECK realm_status store_find_key(struct store *store,
 typedef realm_status (*store_tenant_visit)(void *context,
                                            const struct tenant_record *record,
                                            struct realm_error *error);
+typedef realm_status (*store_price_visit)(void *context,
+                                          const struct price_record *record,
+                                          struct realm_error *error);
 typedef realm_status (*store_key_visit)(void *context,
                                         const struct key_record *record,
                                         struct realm_error *error);
@@ -93,6 +109,18 @@ REALM_MUST_CHECK realm_status store_each_tenant(struct store *store,
                                                 store_tenant_visit visit,
                                                 void *context,
                                                 struct realm_error *error);
+/* In order of the models' names. */
+REALM_MUST_CHECK realm_status store_each_price(struct store *store,
+                                               store_price_visit visit,
+                                               void *context,
+                                               struct realm_error *error);
+/* In place of the model's price.  INVALID_ARGUMENT: over PRICE_MOST. */
+REALM_MUST_CHECK realm_status store_set_price(struct store *store,
+                                              const struct price_record *record,
+                                              struct realm_error *error);
+REALM_MUST_CHECK realm_status store_remove_price(struct store *store,
+                                                 const char *model,
+                                                 struct realm_error *error);
 REALM_MUST_CHECK realm_status store_each_key(struct store *store,
                                              store_key_visit visit,
                                              void *context,

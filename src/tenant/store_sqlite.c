@@ -42,6 +42,10 @@ static const char *const migrations[] = {
     "ALTER TABLE keys ADD COLUMN tokens_per_month INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE keys ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE keys ADD COLUMN models TEXT NOT NULL DEFAULT '';",
+
+    "CREATE TABLE prices ("
+    " model TEXT PRIMARY KEY, currency TEXT NOT NULL, input INTEGER NOT NULL,"
+    " cached INTEGER NOT NULL, output INTEGER NOT NULL) STRICT;",
 };
 
 #define N_MIGRATIONS (int)(sizeof migrations / sizeof migrations[0])
@@ -196,8 +200,9 @@ static struct key_record read_key(struct database_row *row)
 
 /* What is done with each row of a query. */
 struct visitor {
-    store_tenant_visit tenant; /* one of the two */
+    store_tenant_visit tenant; /* one of these */
     store_key_visit key;
+    store_price_visit price;
     void *context;
 };
 
@@ -403,4 +408,70 @@ store_each_key(struct store *store, store_key_visit visit, void *context, struct
                     NULL,
                     &visitor,
                     error);
+}
+
+/* --- prices -------------------------------------------------------------------------------------
+ */
+
+realm_status
+store_set_price(struct store *store, const struct price_record *record, struct realm_error *error)
+{
+    const struct database_value values[] = {database_text(record->model),
+                                            database_text(record->currency),
+                                            database_number((int64_t)record->input),
+                                            database_number((int64_t)record->cached),
+                                            database_number((int64_t)record->output)};
+    if (record->input > PRICE_MOST || record->cached > PRICE_MOST || record->output > PRICE_MOST) {
+        return realm_error_set(error,
+                               REALM_INVALID_ARGUMENT,
+                               "a price may be at most %llu for a million tokens",
+                               (unsigned long long)(PRICE_MOST / 1000000));
+    }
+    return change(store,
+                  "INSERT INTO prices (model, currency, input, cached, output)"
+                  " VALUES (?, ?, ?, ?, ?) ON CONFLICT (model) DO UPDATE SET"
+                  " currency = excluded.currency, input = excluded.input,"
+                  " cached = excluded.cached, output = excluded.output",
+                  values,
+                  sizeof values / sizeof values[0],
+                  "price",
+                  error);
+}
+
+realm_status store_remove_price(struct store *store, const char *model, struct realm_error *error)
+{
+    const struct database_value value = database_text(model);
+    char what[PRICE_MODEL_BYTES + 16];
+    (void)snprintf(what, sizeof what, "price of %.100s", model);
+    return change(store, "DELETE FROM prices WHERE model = ?", &value, 1, what, error);
+}
+
+static realm_status visit_price(void *context, struct database_row *row, struct realm_error *error)
+{
+    const struct visitor *const visitor = context;
+    struct price_record record = {.input = (uint64_t)database_row_number(row, 2),
+                                  .cached = (uint64_t)database_row_number(row, 3),
+                                  .output = (uint64_t)database_row_number(row, 4)};
+    database_row_text(row, 0, sizeof record.model, record.model);
+    database_row_text(row, 1, sizeof record.currency, record.currency);
+    return visitor->price(visitor->context, &record, error);
+}
+
+realm_status store_each_price(struct store *store,
+                              store_price_visit visit,
+                              void *context,
+                              struct realm_error *error)
+{
+    struct visitor visitor = {.price = visit, .context = context};
+    database_lock(store->database);
+    const realm_status status =
+        database_query(store->database,
+                       "SELECT model, currency, input, cached, output FROM prices ORDER BY model",
+                       NULL,
+                       0,
+                       visit_price,
+                       &visitor,
+                       error);
+    database_unlock(store->database);
+    return status;
 }

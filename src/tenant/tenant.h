@@ -9,6 +9,7 @@
 #define REALM_TENANT_TENANT_H
 
 #include "tenant/key.h"
+#include "tenant/ledger.h"
 #include "tenant/quota.h"
 #include "tenant/store.h"
 
@@ -61,7 +62,8 @@ void tenant_registry_close(struct tenant_registry *registry);
 
 /* What the requests of a caller may use; as it stood when the key was shown. */
 struct tenant_grant {
-    struct quota_book *book;             /* lives as long as the registry */
+    struct quota_book *book; /* these two live as long as the registry */
+    struct ledger *ledger;
     struct quota *quotas[2];             /* of the tenant, of the key; NULL: without limits */
     uint64_t max_context;                /* 0: no limit */
     char models[2][LIMITS_MODELS_BYTES]; /* that tenant and key allow; "": all */
@@ -97,15 +99,26 @@ struct tenant_demand {
     uint64_t n_tokens;  /* all it may take: of all prompts and answers */
 };
 
-/* Charges the estimate to tenant and key, and fills *standing.  The ticket is settled once with
- * quota_settle, before the registry closes.  Any thread.
+/* What was admitted, until it is settled. */
+struct tenant_ticket {
+    bool admitted;
+    struct quota_ticket quota;
+};
+
+/* Charges the estimate to tenant and key, reserves room in the ledger, and fills *standing.  Each
+ * ticket is settled, before the registry closes.  Any thread.
  * PERMISSION_DENIED: the model is not allowed, or the context is too long (both numbers are named).
- * QUOTA_EXCEEDED: see quota_admit. */
+ * QUOTA_EXCEEDED: see quota_admit.  UNAVAILABLE: the ledger cannot keep up. */
 REALM_MUST_CHECK realm_status tenant_admit(const struct tenant_grant *grant,
                                            const struct tenant_demand *demand,
-                                           struct quota_ticket *ticket,
+                                           struct tenant_ticket *ticket,
                                            struct quota_standing *standing,
                                            struct realm_error *error);
+/* Replaces the estimate by what was used, and records it.  Does nothing where nothing was admitted.
+ * Any thread. */
+void tenant_settle(const struct tenant_grant *grant,
+                   struct tenant_ticket *ticket,
+                   const struct usage_entry *used);
 
 /* Account of the index-th tenant, for metrics; NULL behind the last. */
 const struct account *tenant_registry_account_at(const struct tenant_registry *registry,
