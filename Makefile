@@ -38,7 +38,7 @@ build/release/build.ninja:
 
 serve: realm ## set up, fetch the default model and serve it on 127.0.0.1:8080
 	@model=$$(tools/fetch_model.sh | tail -n1); \
-	exec $(REALM) serve --model smollm2="$$model" $(SERVE_FLAGS)
+	exec $(REALM) serve --model smollm2="$$model" $(if $(filter 0,$(shell id -u)),--allow-root) $(SERVE_FLAGS)
 
 demo: realm ## set up, ask the served model one question and check the answer
 	@tools/demo.sh

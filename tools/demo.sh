@@ -35,7 +35,7 @@ fail() {
     exit 1
 }
 
-"$realm" serve --host 127.0.0.1 --port 0 --port-file "$data/port" --data "$data/state" \
+"$realm" serve --host 127.0.0.1 --port 0 --port-file "$data/port" --data "$data/state" --allow-root \
     --model "smollm2=$model" >"$data/log" 2>&1 &
 server=$!
 

@@ -84,7 +84,7 @@ def free_port():
 def start_realm(options, log, folder):
     port_file = pathlib.Path(folder) / "port"
     command = [options.realm, "serve", "--model", f"bench={options.model}", "--port", "0", "--port-file", port_file,
-               "--threads", str(options.threads), "--ctx", "1024", "--data", folder]
+               "--threads", str(options.threads), "--ctx", "1024", "--data", folder, "--allow-root"]
     return Server([str(c) for c in command],
                   lambda: int(port_file.read_text()) if port_file.exists() and port_file.read_text() else None,
                   log, {"REALM_API_KEY": KEY})

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DEFAULT_PORT   8080u
 #define MAX_NAME_BYTES 128u
@@ -30,6 +31,7 @@ struct serve {
     uint32_t completion_weight;
     uint32_t max_waiting;
     bool no_prefix_cache;
+    bool allow_root;
     uint32_t kv_type;
     const char *data;
     const char *key;
@@ -197,9 +199,22 @@ static realm_status run_server(const struct serve *serve,
     return status;
 }
 
+/* What breaks out of the sandbox, or into the server, should find no more than a user's rights. */
+static realm_status check_user(const struct serve *serve, struct realm_error *error)
+{
+    return geteuid() != 0 || serve->allow_root
+               ? REALM_OK
+               : realm_error_set(error,
+                                 REALM_PERMISSION_DENIED,
+                                 "the server does not run as root: start it as another user (it "
+                                 "needs no rights beyond its own files), or, where root can do no "
+                                 "harm, with --allow-root");
+}
+
 static realm_status serve_models(const struct serve *serve, struct realm_error *error)
 {
     char data_dir[PATHS_BYTES];
+    REALM_TRY(check_user(serve, error));
     if (serve->data != NULL) {
         (void)snprintf(data_dir, sizeof data_dir, "%s", serve->data);
     } else {
@@ -317,6 +332,7 @@ realm_status cmd_serve(int argc, char **argv, struct realm_error *error)
          "keys are kept here (~/.local/share/realm)",
          0,
          0},
+        {"allow-root", 0, ARG_FLAG, &serve.allow_root, NULL, "run even as root", 0, 0},
         {"drain",
          0,
          ARG_U32,

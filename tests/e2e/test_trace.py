@@ -47,7 +47,7 @@ def complete(folder):
 def serve_once(folder, trace):
     server = subprocess.Popen(
         [REALM, "serve", "--model", f"m={MODEL}", "--port", "0", "--port-file", folder / "port",
-         "--data", folder / "data"],
+         "--data", folder / "data", "--allow-root"],
         env={**os.environ, "REALM_TRACE": str(trace), "REALM_API_KEY": "secret-of-the-trace-test"})
     try:
         wait_until((folder / "port").exists, server)

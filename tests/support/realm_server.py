@@ -43,7 +43,8 @@ class RealmServer:
         self.log_path = self.folder / "server.log"
         port_file = self.folder / "port"
         command = [REALM, "serve", "--port", "0", "--port-file", str(port_file), "--threads", "2",
-                   "--data", str(self.folder / "data"), "--log-format", "json", *arguments]
+                   "--data", str(self.folder / "data"), "--log-format", "json",
+                   "--allow-root", *arguments]
         for model in models:
             command += ["--model", model]
         environment = {**os.environ, "REALM_API_KEY": KEY, **(environment or {})}
