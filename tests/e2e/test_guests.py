@@ -13,8 +13,7 @@ import jsonschema
 import pytest
 
 REALM = os.environ["REALM"]
-TOURS = Path(os.environ["REALM_TEST_DATA"]) / "guests"
-GUESTS = TOURS.parent.parent / "guests"
+GUESTS = Path(os.environ["REALM_TEST_DATA"]).parent / "guests"
 MODEL = os.environ["REALM_MODEL_SMOLLM2"]
 
 
@@ -27,25 +26,6 @@ class Run:
 
     def event(self, kind):
         return [event for event in self.events if event.get("type") == kind]
-
-
-@pytest.fixture(scope="session")
-def build(tmp_path_factory):
-    """The module of a folder of guests/, built once."""
-    modules = {}
-
-    def build_once(name):
-        if name not in modules:
-            out = tmp_path_factory.mktemp(name)
-            folder = GUESTS / name if (GUESTS / name).exists() else TOURS / name
-            done = subprocess.run(["make", "-C", folder, f"OUT={out}"],
-                                  capture_output=True, text=True, timeout=280)
-            assert done.returncode == 0, done.stdout + done.stderr
-            assert "warning" not in done.stderr, done.stderr
-            modules[name] = out / f"{name}.wasm"
-        return modules[name]
-
-    return build_once
 
 
 def run(module, request, *options):
