@@ -62,17 +62,24 @@ static const char *finish_name(const struct completion_choice *choice)
     return choice->parser.n_calls > 0 ? "\"tool_calls\"" : "\"stop\"";
 }
 
+void answer_write_call_id(const struct completion *completion, uint32_t index, struct strbuf *out)
+{
+    strbuf_append_format(out,
+                         "\"call_%s_%u_%u\"",
+                         completion->id + strcspn(completion->id, "-_") + 1,
+                         index,
+                         completion->choices[index].parser.n_calls);
+}
+
 /* What a call begins with; its arguments follow as a JSON string. */
 static void write_call_head(const struct completion *completion,
                             uint32_t index,
                             struct bytes name,
                             struct strbuf *out)
 {
-    strbuf_append_format(out,
-                         "\"id\":\"call_%s_%u_%u\",\"type\":\"function\",\"function\":{\"name\":",
-                         strchr(completion->id, '-') + 1,
-                         index,
-                         completion->choices[index].parser.n_calls);
+    strbuf_append_text(out, "\"id\":");
+    answer_write_call_id(completion, index, out);
+    strbuf_append_text(out, ",\"type\":\"function\",\"function\":{\"name\":");
     write_text(out, name);
     strbuf_append_text(out, ",\"arguments\":");
 }
@@ -272,8 +279,7 @@ static void write_chunk(struct completion *completion,
 /* --- pieces -------------------------------------------------------------------------------------
  */
 
-/* Closes the gathered call that is under way. */
-static void close_call(struct completion_choice *choice)
+void answer_close_call(struct completion_choice *choice)
 {
     if (choice->calls.length > 0) {
         strbuf_append_json(&choice->calls, choice->arguments.text, choice->arguments.length);
@@ -282,8 +288,7 @@ static void close_call(struct completion_choice *choice)
     }
 }
 
-static void
-gather_piece(struct completion *completion, uint32_t index, const struct tool_piece *piece)
+void answer_gather(struct completion *completion, uint32_t index, const struct tool_piece *piece)
 {
     struct completion_choice *const choice = &completion->choices[index];
     const char *const text = (const char *)piece->text.data;
@@ -292,7 +297,7 @@ gather_piece(struct completion *completion, uint32_t index, const struct tool_pi
         strbuf_append(&choice->text, text, piece->text.length);
         return;
     case TOOL_PIECE_CALL:
-        close_call(choice);
+        answer_close_call(choice);
         strbuf_append_text(&choice->calls, choice->calls.length > 0 ? ",{" : "{");
         write_call_head(completion, index, piece->text, &choice->calls);
         return;
@@ -310,7 +315,7 @@ static void add_piece(struct completion *completion,
     if (completion->source.stream) {
         write_chunk(completion, index, piece, "null", frames);
     } else {
-        gather_piece(completion, index, piece);
+        answer_gather(completion, index, piece);
     }
 }
 
@@ -364,7 +369,7 @@ static void answer_finish(struct completion *completion,
     if (completion->source.stream) {
         write_chunk(completion, index, NULL, finish_name(choice), frames);
     } else {
-        close_call(choice);
+        answer_close_call(choice);
     }
 }
 

@@ -22,6 +22,15 @@ struct answer_form {
     void (*whole)(struct completion *completion, struct strbuf *out);
 };
 
+/* Adds a piece to what the choice holds: its text, calls and the arguments under way. */
+void answer_gather(struct completion *completion, uint32_t index, const struct tool_piece *piece);
+/* Closes the gathered call that is under way; at the end. */
+void answer_close_call(struct completion_choice *choice);
+/* The id of the choice's newest call, a JSON string. */
+void answer_write_call_id(const struct completion *completion, uint32_t index, struct strbuf *out);
+
+/* answer_response.c */
+extern const struct answer_form answer_response;
 /* Of chat and text completions. */
 extern const struct answer_form answer_completions;
 /* openai_embeddings.c */

@@ -4,6 +4,7 @@
 #include "base/random.h"
 #include "server/answer.h"
 #include "server/fields.h"
+#include "server/response.h"
 
 #include <string.h>
 
@@ -36,6 +37,12 @@ static const struct completion_type types[] = {
         {"cmpl-", "prompt", field_rows_text, field_rows_common, text_prepare, &answer_completions},
     [COMPLETION_EMBEDDINGS] =
         {"embd-", "input", field_rows_embeddings, NULL, embeddings_prepare, &answer_embeddings},
+    [COMPLETION_RESPONSE] = {"resp_",
+                             "input",
+                             field_rows_response,
+                             field_rows_common,
+                             response_prepare,
+                             &answer_response},
     [COMPLETION_TEMPLATE] =
         {"", "messages", field_rows_chat, field_rows_common, template_prepare, NULL},
     [COMPLETION_TOKENIZE] = {"", "content", field_rows_tokenize, NULL, tokenize_prepare, NULL},
@@ -142,6 +149,7 @@ static realm_status apply_model(struct field_reader *reader)
 static realm_status read_body(struct field_reader *reader, const json_t *body)
 {
     struct completion *const completion = reader->completion;
+    reader->body = body;
     REALM_TRY(fields_read(reader, body, completion->type->own, completion->type->common));
     REALM_TRY(apply_model(reader));
     REALM_TRY(choose_seed(reader));
@@ -166,7 +174,7 @@ static realm_status read_body(struct field_reader *reader, const json_t *body)
 }
 
 realm_status completion_parse(enum completion_kind kind,
-                              struct engine *engine,
+                              const struct completion_scope *scope,
                               const char *body,
                               size_t n_bytes,
                               struct completion **out,
@@ -183,7 +191,8 @@ realm_status completion_parse(enum completion_kind kind,
     completion->request.sampling.temperature = 1; /* the API's defaults */
     completion->request.sampling.top_p = 1;
     arena_init(&completion->arena, ALLOC_SERVER, n_bytes * 4 + 65536);
-    struct field_reader reader = {.completion = completion, .engine = engine, .problem = problem};
+    struct field_reader reader = {
+        .completion = completion, .engine = scope->engine, .scope = scope, .problem = problem};
     json_t *json = NULL;
     realm_status status = make_id(completion, problem);
     if (status == REALM_OK) {
@@ -193,6 +202,7 @@ realm_status completion_parse(enum completion_kind kind,
         status = read_body(&reader, json);
     }
     json_decref(json);
+    json_decref(reader.owned);
     if (status != REALM_OK) {
         completion_destroy(completion);
         return status;
@@ -206,6 +216,7 @@ void completion_destroy(struct completion *completion)
     if (completion == NULL) {
         return;
     }
+    response_destroy(completion->response); /* first: until then others may cancel it */
     for (uint32_t i = 0; i < completion->n_prompts; i++) {
         generation_release(completion->prompts[i].generation);
         token_list_deinit(&completion->prompts[i].tokens);
@@ -305,6 +316,12 @@ static void fail(struct completion *completion, realm_status status, const char 
     (void)problem_set(&completion->source.problem, status, "", "%s", message);
 }
 
+/* By the client's own wish, which is no error. */
+static bool was_cancelled(const struct completion *completion)
+{
+    return completion->response != NULL && atomic_load(&completion->response->cancelled);
+}
+
 static void take_event(struct completion *completion,
                        uint32_t i_prompt,
                        const struct event *event,
@@ -323,7 +340,8 @@ static void take_event(struct completion *completion,
         completion->type->answer->token(completion, index, event, frames);
         return;
     case EVENT_FINISHED:
-        if (event->finish == REALM_FINISH_ERROR || event->finish == REALM_FINISH_CANCELLED) {
+        if (event->finish == REALM_FINISH_ERROR ||
+            (event->finish == REALM_FINISH_CANCELLED && !was_cancelled(completion))) {
             fail(completion,
                  event->status,
                  event->message != NULL ? event->message : "the request was cancelled");

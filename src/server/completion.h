@@ -20,6 +20,7 @@ enum completion_kind {
     COMPLETION_CHAT,
     COMPLETION_TEXT,
     COMPLETION_EMBEDDINGS,
+    COMPLETION_RESPONSE,
     /* Answered from the parsed request alone, without the engine: */
     COMPLETION_TEMPLATE,
     COMPLETION_TOKENIZE,
@@ -27,6 +28,15 @@ enum completion_kind {
 };
 
 struct completion_type;
+struct response;
+struct response_store;
+
+/* Where a request comes from. */
+struct completion_scope {
+    struct engine *engine;
+    struct response_store *responses; /* NULL: none are kept */
+    int64_t tenant;
+};
 
 struct completion_prompt {
     struct token_list tokens;
@@ -55,7 +65,8 @@ struct completion {
     const struct completion_type *type;
     struct arena arena; /* lists the request points to */
     struct engine_model *model;
-    const char *end_user; /* who the client says is behind the request, for the log; or NULL */
+    const char *end_user;      /* who the client says is behind the request, for the log; or NULL */
+    struct response *response; /* of COMPLETION_RESPONSE */
     char id[COMPLETION_ID_LENGTH];
     int64_t created_s;
     bool include_usage;
@@ -82,7 +93,7 @@ struct completion {
 
 /* On error *out is NULL and the problem says what the client is told. */
 REALM_MUST_CHECK realm_status completion_parse(enum completion_kind kind,
-                                               struct engine *engine,
+                                               const struct completion_scope *scope,
                                                const char *body,
                                                size_t n_bytes,
                                                struct completion **out,

@@ -18,6 +18,9 @@ enum tool_choice {
 struct field_reader {
     struct completion *completion;
     struct engine *engine;
+    const struct completion_scope *scope;
+    const json_t *body;
+    json_t *owned; /* values that were made for the request; NULL or an array */
     struct problem *problem;
     const json_t *messages; /* chat */
     const json_t *prompt;   /* text, embeddings, tokenize, detokenize */
@@ -25,7 +28,10 @@ struct field_reader {
     struct bytes model_name;
     struct tokenizer_encode_options encode; /* tokenize */
     bool encode_given;
-    bool plain_text; /* special tokens written out are text */
+    bool plain_text;                 /* special tokens written out are text */
+    const json_t *instructions;      /* responses */
+    const json_t *previous_response; /* so: its id */
+    bool no_store;
     bool no_generation_prompt;
     bool continue_final_message;
     bool max_tokens_given;
@@ -77,6 +83,10 @@ realm_status field_max_tokens(struct field_reader *reader, const char *field, co
 /* timeout: seconds that the request may take. */
 realm_status field_timeout(struct field_reader *reader, const char *field, const json_t *value);
 
+/* service_tier: only what is so anyway. */
+realm_status
+field_service_tier(struct field_reader *reader, const char *field, const json_t *value);
+
 /* user and safety_identifier: who is behind the request, for the log. */
 realm_status field_end_user(struct field_reader *reader, const char *field, const json_t *value);
 
@@ -123,6 +133,8 @@ extern const struct field_row field_rows_text[];
 extern const struct field_row field_rows_embeddings[];
 REALM_MUST_CHECK realm_status chat_prepare(struct field_reader *reader);
 REALM_MUST_CHECK realm_status text_prepare(struct field_reader *reader);
+extern const struct field_row field_rows_response[];
+REALM_MUST_CHECK realm_status response_prepare(struct field_reader *reader);
 extern const struct field_row field_rows_tokenize[];
 extern const struct field_row field_rows_detokenize[];
 REALM_MUST_CHECK realm_status template_prepare(struct field_reader *reader);

@@ -14,6 +14,11 @@ void prepare_embeddings(struct exchange *exchange);
 void prepare_apply_template(struct exchange *exchange);
 void prepare_tokenize(struct exchange *exchange);
 void prepare_detokenize(struct exchange *exchange);
+void prepare_response(struct exchange *exchange);
+void prepare_response_get(struct exchange *exchange);
+void prepare_response_delete(struct exchange *exchange);
+void prepare_response_cancel(struct exchange *exchange);
+void prepare_response_items(struct exchange *exchange);
 void prepare_text(struct exchange *exchange);
 
 /* programs.c */

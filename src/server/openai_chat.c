@@ -9,8 +9,7 @@
 /* --- values that may only say what is so anyway -------------------------------------------------
  */
 
-static realm_status
-read_service_tier(struct field_reader *reader, const char *field, const json_t *value)
+realm_status field_service_tier(struct field_reader *reader, const char *field, const json_t *value)
 {
     const char *const tier = json_string_value(value);
     if (tier != NULL && (strcmp(tier, "auto") == 0 || strcmp(tier, "default") == 0)) {
@@ -92,7 +91,7 @@ const struct field_row field_rows_chat[] = {
     {"max_completion_tokens", field_max_tokens},
     {"add_generation_prompt", read_generation_prompt},
     {"chat_template_kwargs", read_template_arguments},
-    {"service_tier", read_service_tier},
+    {"service_tier", field_service_tier},
     {"store", read_store},
     {"metadata", field_refuse},
     {"tool_choice", field_tool_choice},

@@ -3,6 +3,7 @@
 #include "server/completion.h"
 #include "server/handlers.h"
 #include "server/program_run.h"
+#include "server/response.h"
 #include "server/route.h"
 #include "server/state.h"
 
@@ -128,17 +129,19 @@ static realm_status begin_completion(struct exchange *exchange, enum completion_
 {
     struct server *const server = exchange->server;
     struct completion *completion;
-    REALM_TRY(completion_parse(kind,
-                               server->engine,
-                               exchange->body.text,
-                               exchange->body.length,
-                               &completion,
-                               &exchange->problem));
+    const struct completion_scope scope = {
+        .engine = server->engine, .responses = server->responses, .tenant = exchange->tenant_id};
+    REALM_TRY(completion_parse(
+        kind, &scope, exchange->body.text, exchange->body.length, &completion, &exchange->problem));
     exchange->source = &completion->source;
     REALM_TRY(check_rights(exchange, completion));
     REALM_TRY(admit(exchange, completion));
     completion->request.account = exchange->account;
-    return completion_submit(completion, server->engine, loop_wake, server, &exchange->problem);
+    REALM_TRY(completion_submit(completion, server->engine, loop_wake, server, &exchange->problem));
+    if (completion->response != NULL) {
+        response_enter(completion->response, &scope);
+    }
+    return REALM_OK;
 }
 
 static void prepare(struct exchange *exchange, enum completion_kind kind)
@@ -163,6 +166,11 @@ void prepare_chat(struct exchange *exchange)
 void prepare_embeddings(struct exchange *exchange)
 {
     prepare(exchange, COMPLETION_EMBEDDINGS);
+}
+
+void prepare_response(struct exchange *exchange)
+{
+    prepare(exchange, COMPLETION_RESPONSE);
 }
 
 void prepare_text(struct exchange *exchange)

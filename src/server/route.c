@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define RESPONSE     "/v1/responses/:id"
 #define PROGRAMS     "/v1/programs"
 #define PROGRAM      PROGRAMS "/:name"
 #define SEE_PROGRAMS (SCOPE_PROGRAMS | SCOPE_INFERENCE)
@@ -43,6 +44,15 @@ static const struct route routes[] = {
      SCOPE_INFERENCE,
      .prepare = prepare_program_function,
      .error_event = "error"},
+    {ROUTE_POST,
+     "/v1/responses",
+     SCOPE_INFERENCE,
+     .prepare = prepare_response,
+     .error_event = "error"},
+    {ROUTE_GET, RESPONSE, SCOPE_INFERENCE, .prepare = prepare_response_get},
+    {ROUTE_DELETE, RESPONSE, SCOPE_INFERENCE, .prepare = prepare_response_delete},
+    {ROUTE_POST, RESPONSE "/cancel", SCOPE_INFERENCE, .prepare = prepare_response_cancel},
+    {ROUTE_GET, RESPONSE "/input_items", SCOPE_INFERENCE, .prepare = prepare_response_items},
     {ROUTE_POST, "/apply-template", SCOPE_INFERENCE, .prepare = prepare_apply_template},
     {ROUTE_POST, "/tokenize", SCOPE_INFERENCE, .prepare = prepare_tokenize},
     {ROUTE_POST, "/detokenize", SCOPE_INFERENCE, .prepare = prepare_detokenize},

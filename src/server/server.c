@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "server/conn.h"
 #include "server/json.h"
+#include "server/response_store.h"
 #include "server/state.h"
 
 #include <stdio.h>
@@ -48,6 +49,14 @@ open_programs(struct server *server, const char *data_dir, struct realm_error *e
 }
 
 static realm_status
+open_responses(struct server *server, const char *data_dir, struct realm_error *error)
+{
+    char folder[MAX_PATH_BYTES];
+    (void)snprintf(folder, sizeof folder, "%s/responses", data_dir);
+    return response_store_open(folder, &server->responses, error);
+}
+
+static realm_status
 start(struct server *server, const struct server_options *options, struct realm_error *error)
 {
     uint32_t n_threads =
@@ -59,6 +68,7 @@ start(struct server *server, const struct server_options *options, struct realm_
     REALM_TRY(loop_bind(
         server, options->host != NULL ? options->host : "127.0.0.1", options->port, error));
     REALM_TRY(open_programs(server, options->data_dir, error));
+    REALM_TRY(open_responses(server, options->data_dir, error));
     REALM_TRY(prepare_start(server, n_threads, error));
     return options->port_file != NULL ? write_port(server, options->port_file, error) : REALM_OK;
 }
@@ -104,6 +114,7 @@ void server_destroy(struct server *server)
         exchange_destroy(e);
     }
     prepare_deinit(server);
+    response_store_close(server->responses);
     shelf_room_close(server->programs);
     sandbox_close(server->sandbox);
     tenant_registry_close(server->registry);

@@ -16,6 +16,7 @@
 #define SERVER_URL_LENGTH          128u
 
 struct lws_context;
+struct response_store;
 
 /* Threads that work on exchanges, one each at a time. */
 struct prepare_pool {
@@ -30,6 +31,7 @@ struct server {
     struct engine *engine;
     struct sandbox *sandbox;
     struct shelf_room *programs;
+    struct response_store *responses;
     struct tenant_registry *registry;
     char first_key[KEY_TEXT_LENGTH + 1];
     char url[SERVER_URL_LENGTH];

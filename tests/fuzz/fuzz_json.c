@@ -95,8 +95,8 @@ static void parse(enum completion_kind kind, const char *body, size_t n_bytes, u
     struct completion *completion = NULL;
     struct problem problem = {.http_status = 0};
     alloc_fail_after(fail_after);
-    const realm_status status =
-        completion_parse(kind, engine, body, n_bytes, &completion, &problem);
+    const realm_status status = completion_parse(
+        kind, &(struct completion_scope){.engine = engine}, body, n_bytes, &completion, &problem);
     alloc_fail_after(UINT64_MAX);
     if (status == REALM_OK) {
         check_request(completion);

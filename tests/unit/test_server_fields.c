@@ -17,8 +17,12 @@ static struct completion *parse(enum completion_kind kind, const char *body)
 {
     struct completion *completion = NULL;
     problem = (struct problem){.http_status = 0};
-    const realm_status status =
-        completion_parse(kind, engine, body, strlen(body), &completion, &problem);
+    const realm_status status = completion_parse(kind,
+                                                 &(struct completion_scope){.engine = engine},
+                                                 body,
+                                                 strlen(body),
+                                                 &completion,
+                                                 &problem);
     assert_int_equal(status == REALM_OK, completion != NULL);
     return completion;
 }
@@ -203,6 +207,19 @@ static void no_memory_leaks_at_any_failed_allocation(void **state)
          "\"role\":"
          "\"tool\",\"content\":\"2\"}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":"
          "\"f\"}},{\"type\":\"function\",\"function\":{\"name\":\"g\",\"parameters\":{}}}]}"},
+        {COMPLETION_RESPONSE,
+         "{\"model\":\"tiny\",\"instructions\":\"b\",\"input\":[{\"role\":\"user\",\"content\":"
+         "\"a\"},{"
+         "\"type\":\"function_call\",\"call_id\":\"1\",\"name\":\"f\",\"arguments\":\"{}\"},{"
+         "\"type\":"
+         "\"function_call_output\",\"call_id\":\"1\",\"output\":\"2\"}],\"tools\":[{\"type\":"
+         "\"function\",\"name\":\"f\"}],\"metadata\":{\"a\":\"b\"},\"text\":{\"format\":{\"type\":"
+         "\"json_schema\",\"name\":\"a\",\"schema\":{}}}}"},
+        {COMPLETION_EMBEDDINGS, "{\"model\":\"tiny\",\"input\":[[1,2],[3]],\"dimensions\":4}"},
+        {COMPLETION_TOKENIZE, "{\"model\":\"tiny\",\"content\":\"a\"}"},
+        {COMPLETION_DETOKENIZE, "{\"model\":\"tiny\",\"tokens\":[1,2]}"},
+        {COMPLETION_TEMPLATE,
+         "{\"model\":\"tiny\",\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}"},
         {COMPLETION_TEXT,
          "{\"model\":\"tiny\",\"prompt\":[\"a\",\"b\"],\"echo\":true,\"user\":\"u\"}"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -212,12 +229,17 @@ static void no_memory_leaks_at_any_failed_allocation(void **state)
             problem = (struct problem){.http_status = 0};
             alloc_fail_after(n);
             const realm_status status =
-                completion_parse(rows[i].kind, engine, body, strlen(body), &completion, &problem);
+                completion_parse(rows[i].kind,
+                                 &(struct completion_scope){.engine = engine},
+                                 body,
+                                 strlen(body),
+                                 &completion,
+                                 &problem);
             alloc_fail_after(UINT64_MAX);
             completion_destroy(completion);
             assert_int_equal(alloc_held_bytes(ALLOC_SERVER), 0);
             if (status == REALM_OK) {
-                assert_true(n > 10);
+                assert_true(n > 5);
                 break;
             }
             if (status != REALM_OUT_OF_MEMORY) {
