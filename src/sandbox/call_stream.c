@@ -128,6 +128,11 @@ static void take_end(struct call *call, struct guest_stream *stream)
         invoke_give_back(call->instance, &stream->loan, &stream->child_event.usage);
         keep_words(call, stream->child_event.message);
     } else {
+        /* The token that ended it was drawn too, though the guest is not shown it. */
+        if (stream->event.n_completion_tokens > stream->n_completion) {
+            call->instance->completion_tokens +=
+                stream->event.n_completion_tokens - stream->n_completion;
+        }
         keep_words(call, stream->event.message);
     }
 }
@@ -224,12 +229,15 @@ int64_t call_stream_pipe(struct call *call)
         }
         describe(stream, &event);
         event.n_text = 0; /* it was emitted */
+        const bool cut_short = stream->child != NULL ? stream->child_event.cut_short
+                                                     : event.finish == REALM_STREAM_LENGTH;
         const int64_t refused = stream_take(call, stream);
         if (refused != 0) {
             return refused;
         }
         if (stream->ended) {
             give_event(event_out, call->arguments[2], &event);
+            call->instance->cut_short = cut_short;
             return (int64_t)event.n_completion_tokens;
         }
     }

@@ -377,6 +377,7 @@ static void finish(struct instance *instance)
 {
     end_guest(instance);
     outcome_tell(instance);
+    instance->end.cut_short = instance->cut_short;
     count_end(instance, &instance->sandbox->counters);
     count_end(instance, &instance->tenant->counters);
     leave(instance->sandbox, instance->tenant);

@@ -86,6 +86,7 @@ struct instance {
     _Atomic uint64_t prompt_tokens; /* the reader looks at these two as well */
     _Atomic uint64_t completion_tokens;
     struct philox random;
+    bool cut_short; /* the stream it piped out last */
     int32_t breach; /* enum limit that was passed, or -1 */
     char last_error[256];
 };

@@ -177,6 +177,7 @@ struct guest_event {
     int32_t exit_code;   /* what the function returned */
     const char *limit;   /* the limit that ended it, or NULL */
     const char *message; /* of a status that is not OK */
+    bool cut_short;      /* the generation it piped out last ended for want of tokens */
     struct instance_usage usage;
 };
 

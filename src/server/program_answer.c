@@ -184,6 +184,11 @@ static void chat_event(struct program_run *run, struct bytes json, struct frames
     end_chunk(run, frames);
 }
 
+static const char *finish_reason(const struct program_run *run)
+{
+    return run->end.cut_short ? "length" : "stop";
+}
+
 static void end_chat(struct program_run *run, struct frames *frames)
 {
     chat_role(run, frames);
@@ -194,9 +199,10 @@ static void end_chat(struct program_run *run, struct frames *frames)
             frames);
     }
     begin_chunk(run, frames);
-    strbuf_append_text(frames->out,
-                       ",\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":null,"
-                       "\"finish_reason\":\"stop\"}]");
+    strbuf_append_format(frames->out,
+                         ",\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":null,"
+                         "\"finish_reason\":\"%s\"}]",
+                         finish_reason(run));
     end_chunk(run, frames);
     if (run->include_usage) {
         begin_chunk(run, frames);
@@ -217,8 +223,9 @@ static void write_chat(const struct program_run *run, struct strbuf *out)
         out, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
     strbuf_append_json(out, content->text, content->length);
     strbuf_append_format(out,
-                         ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\"}],"
+                         ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"%s\"}],"
                          "\"program\":{\"version\":%u,\"result\":%s,\"events\":[%s]},\"usage\":",
+                         finish_reason(run),
                          run->lease.version,
                          run->result.length > 0 ? run->result.text : "null",
                          run->events.text);

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import openai
 import pytest
@@ -14,7 +16,10 @@ from programs import echo, guest, speaker
 from realm_server import KEY, SMOLLM2, wait_until
 
 REALM = os.environ["REALM"]
-TINY = os.environ["REALM_TEST_DATA"] + "/golden/models/llama_tied.gguf"
+TESTS = Path(os.environ["REALM_TEST_DATA"])
+GUESTS_IN_C = TESTS.parent / "guests" / "chat-c"
+NODE_SCRIPT = TESTS / "node" / "programs.mjs"
+TINY = str(TESTS / "golden" / "models" / "llama_tied.gguf")
 ASK = {"messages": [{"role": "user", "content": "Hello"}]}
 
 
@@ -345,6 +350,52 @@ def test_a_default_program_stands_before_every_chat_and_before_no_call_of_its_ow
         programs.call("PATCH", json={"default": "guard"})
         programs.remove("/guard")
         assert programs.get()["default"] is None and ask("smollm2").usage.completion_tokens == 3
+
+
+@pytest.fixture(scope="module")
+def chat_c(tmp_path_factory):
+    """The chat program in C of guests/, as its users build it."""
+    out = tmp_path_factory.mktemp("chat-c")
+    subprocess.run(["make", "-C", GUESTS_IN_C, f"OUT={out}"], check=True, capture_output=True, timeout=280)
+    return (out / "chat-c.wasm").read_bytes()
+
+
+def test_a_chat_program_answers_as_its_model_does(programs, client, chat_c):
+    programs.push("chat", chat_c)
+    question = {"temperature": 0, "messages": [{"role": "system", "content": "You are a helpful assistant."},
+                                               {"role": "user", "content": "What is the capital of France?"}]}
+    for n, reason in (4, "length"), (60, "stop"):
+        alone = client.chat.completions.create(model="smollm2", max_tokens=n, **question)
+        through = client.chat.completions.create(model="program:chat", max_tokens=n, **question)
+        assert through.choices[0].message.content == alone.choices[0].message.content != ""
+        assert through.choices[0].finish_reason == alone.choices[0].finish_reason == reason
+        assert through.usage.prompt_tokens == alone.usage.prompt_tokens
+        assert through.usage.completion_tokens == alone.usage.completion_tokens
+        chunks = list(client.chat.completions.create(model="program:chat", max_tokens=n, stream=True, **question))
+        assert "".join(c.choices[0].delta.content or "" for c in chunks) == alone.choices[0].message.content
+        assert chunks[-1].choices[0].finish_reason == reason
+
+
+def test_the_node_client_talks_to_a_program(programs, chat_c):
+    programs.push("chat", chat_c)
+    environment = {**os.environ, "REALM_URL": programs.server.url, "REALM_KEY": KEY, "REALM_PROGRAM": "chat"}
+    done = subprocess.run(["node", NODE_SCRIPT], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout == "ok\n", done.stdout + done.stderr
+
+
+def test_programs_and_plain_requests_run_at_once(programs, client, chat_c):
+    """Eight guests and eight plain requests together give each what it gives alone."""
+    programs.push("chat", chat_c)
+    questions = [[{"role": "user", "content": f"Count from {n} to {n + 9}."}] for n in range(8)]
+
+    def ask(model, messages):
+        answer = client.chat.completions.create(model=model, messages=messages, temperature=0, max_tokens=16)
+        return answer.choices[0].message.content
+
+    with ThreadPoolExecutor(16) as pool:
+        through = [pool.submit(ask, "program:chat", messages) for messages in questions]
+        alone = [pool.submit(ask, "smollm2", messages) for messages in questions]
+        assert [f.result() for f in through] == [f.result() for f in alone]
 
 
 # --- whose it is ---------------------------------------------------------------------------------
