@@ -208,18 +208,3 @@ int64_t call_emit_bytes(struct call *call, enum guest_event_kind kind, struct by
     }
     return call_fail(call, REALM_GUEST_FAILED, "out of memory");
 }
-
-void call_log_bytes(struct call *call, uint32_t level, struct bytes bytes)
-{
-    struct instance *instance = call->instance;
-    const uint64_t left = instance->limits.log_bytes - instance->log_bytes;
-    bytes.length = bytes.length < left ? bytes.length : (size_t)left;
-    bool was_empty;
-    if (bytes.length > 0 &&
-        mailbox_put(&instance->output, GUEST_EVENT_LOG, level, bytes, &was_empty) == MAILBOX_PUT) {
-        instance->log_bytes += bytes.length;
-        if (was_empty) {
-            instance_signal(instance);
-        }
-    }
-}

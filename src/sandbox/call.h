@@ -78,7 +78,5 @@ bool call_timed_out(struct call *call, int32_t timeout_ms);
 
 /* Emits for emit, stream_pipe and the WASI calls: 0, CALL_WAITS, CALL_ENDS or an error. */
 int64_t call_emit_bytes(struct call *call, enum guest_event_kind kind, struct bytes bytes);
-/* A line of the guest's log; what is over the limit is dropped. */
-void call_log_bytes(struct call *call, uint32_t level, struct bytes bytes);
 
 #endif

@@ -48,7 +48,7 @@ int64_t call_log(struct call *call)
                          line.length,
                          MAX_LOG_LINE_BYTES);
     }
-    call_log_bytes(call, (uint32_t)level, line);
+    instance_log(call->instance, (uint32_t)level, line);
     return 0;
 }
 

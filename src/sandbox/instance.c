@@ -9,6 +9,7 @@
 #include "sandbox/outcome.h"
 #include "sandbox/state.h"
 #include "sandbox/steps.h"
+#include "sandbox/wasi.h"
 
 #include <realm_store.h>
 
@@ -376,6 +377,7 @@ static void count_end(const struct instance *instance, struct sandbox_counters *
 static void finish(struct instance *instance)
 {
     end_guest(instance);
+    wasi_end_lines(instance);
     outcome_tell(instance);
     instance->end.cut_short = instance->cut_short;
     count_end(instance, &instance->sandbox->counters);
@@ -419,6 +421,20 @@ void instance_signal(struct instance *instance)
         instance->wake(instance->wake_context);
     }
     mutex_unlock(&instance->lock);
+}
+
+void instance_log(struct instance *instance, uint32_t level, struct bytes line)
+{
+    const uint64_t left = instance->limits.log_bytes - instance->log_bytes;
+    line.length = line.length < left ? line.length : (size_t)left;
+    bool was_empty;
+    if (line.length > 0 &&
+        mailbox_put(&instance->output, GUEST_EVENT_LOG, level, line, &was_empty) == MAILBOX_PUT) {
+        instance->log_bytes += line.length;
+        if (was_empty) {
+            instance_signal(instance);
+        }
+    }
 }
 
 static bool has_finished(struct instance *instance)

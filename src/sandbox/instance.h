@@ -20,6 +20,14 @@ struct call_wait;
 struct guest_session;
 struct step_run;
 
+#define OUTPUT_LINE_BYTES 512u
+
+/* What a guest has written to standard output or error since the last end of a line. */
+struct output_line {
+    uint32_t length;
+    char bytes[OUTPUT_LINE_BYTES];
+};
+
 enum instance_phase { PHASE_STARTING, PHASE_INITIALIZING, PHASE_RUNNING };
 
 /* Kinds of mailbox messages are guest_event_kind's. */
@@ -83,6 +91,7 @@ struct instance {
     uint64_t host_calls;
     uint64_t output_bytes;
     uint64_t log_bytes;
+    struct output_line lines[2];    /* of standard output, of standard error */
     _Atomic uint64_t prompt_tokens; /* the reader looks at these two as well */
     _Atomic uint64_t completion_tokens;
     struct philox random;
@@ -102,5 +111,7 @@ REALM_MUST_CHECK realm_status instance_start(struct sandbox *sandbox,
 void instance_wake(struct instance *instance);
 /* Tells the reader that there is something to read. */
 void instance_signal(struct instance *instance);
+/* A line of the guest's log; what is over the limit is dropped.  In the instance's turn. */
+void instance_log(struct instance *instance, uint32_t level, struct bytes line);
 
 #endif

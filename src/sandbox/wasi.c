@@ -131,6 +131,40 @@ int64_t wasi_fd_read(struct call *call)
     return write_bytes(call, 3, &none, sizeof(none)) ? WASI_SUCCESS : WASI_EFAULT;
 }
 
+/* --- standard output and error -----------------------------------------------------------------
+ *
+ * A runtime may write a line in pieces (Go does); the log has lines.
+ */
+
+static void end_line(struct instance *instance, uint32_t i)
+{
+    static const uint32_t levels[] = {2, 0};
+    struct output_line *line = &instance->lines[i];
+    instance_log(instance,
+                 levels[i],
+                 (struct bytes){.data = (const uint8_t *)line->bytes, .length = line->length});
+    line->length = 0;
+}
+
+static void add_to_line(struct instance *instance, uint32_t i, struct bytes bytes)
+{
+    struct output_line *line = &instance->lines[i];
+    for (size_t k = 0; k < bytes.length; k++) {
+        if (bytes.data[k] != '\n') {
+            line->bytes[line->length++] = (char)bytes.data[k];
+        }
+        if (bytes.data[k] == '\n' || line->length == OUTPUT_LINE_BYTES) {
+            end_line(instance, i);
+        }
+    }
+}
+
+void wasi_end_lines(struct instance *instance)
+{
+    end_line(instance, 0);
+    end_line(instance, 1);
+}
+
 /* The i-th of a list of {address u32, length u32}. */
 static bool read_vector(const struct call *call, const uint8_t *list, uint64_t i, struct bytes *out)
 {
@@ -161,7 +195,7 @@ int64_t wasi_fd_write(struct call *call)
         if (!read_vector(call, list, i, &bytes) || bytes.length > UINT32_MAX - n_written) {
             return WASI_EFAULT;
         }
-        call_log_bytes(call, fd == 1 ? 2 : 0, bytes);
+        add_to_line(call->instance, fd == 1 ? 0 : 1, bytes);
         n_written += (uint32_t)bytes.length;
     }
     return write_bytes(call, 3, &n_written, sizeof(n_written)) ? WASI_SUCCESS : WASI_EFAULT;

@@ -14,5 +14,7 @@
 
 /* What all of WASI_NONE answer. */
 int64_t wasi_none(struct call *call);
+/* The guest has ended: what it has begun to write becomes the last lines of its log. */
+void wasi_end_lines(struct instance *instance);
 
 #endif

@@ -9,9 +9,9 @@ import requests
 
 from realm_server import KEY, RealmServer
 
-PROGRAMS = ["chat-c", "chat-rust", "best-of-n", "vote", "guard", "extract", "tree"]
+PROGRAMS = ["chat-c", "chat-rust", "best-of-n", "vote", "guard", "extract", "tree", "tour-rust"]
 if shutil.which("go"):
-    PROGRAMS.append("chat-go")
+    PROGRAMS += ["chat-go", "tour-go"]
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 SCHEMA = {"type": "object", "required": ["city"], "additionalProperties": False,
           "properties": {"city": {"type": "string", "maxLength": 20}}}
@@ -28,8 +28,9 @@ class Served:
                               timeout=120)
         assert answer.status_code == 201, answer.text
 
-    def run(self, name, **body):
-        answer = requests.post(f"{self.url}/programs/{name}/run", json=body, headers=self.headers, timeout=120)
+    def run(self, name, function="realm_run", **body):
+        answer = requests.post(f"{self.url}/programs/{name}/functions/{function}", json=body,
+                               headers=self.headers, timeout=120)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -88,6 +89,16 @@ def test_a_program_refuses_for_a_chat_client_and_says_why_it_failed(served):
     with pytest.raises(openai.APIStatusError) as failed:
         served.chat("program:extract")
     assert failed.value.body["code"] == "program_failed"
+
+
+@pytest.mark.parametrize("tour", [name for name in PROGRAMS if name.startswith("tour")])
+def test_a_program_calls_another_of_the_tenant(served, tour):
+    alone = served.chat("smollm2")
+    body = {"program": "chat-c", "messages": QUESTION, "temperature": 0, "max_tokens": 12}
+    answer = served.run(tour, function="invokes", **body)
+    assert answer["output"] == alone
+    assert answer["events"] == [{"type": "invoked", "value": alone}]
+    assert answer["usage"]["completion_tokens"] == 24
 
 
 def test_a_guard_may_be_the_default_program(served):

@@ -265,6 +265,18 @@ static void a_wasi_command_runs_in_an_empty_world(void **state)
     world_close();
 }
 
+static void a_line_written_in_pieces_is_one_line_of_the_log(void **state)
+{
+    (void)state;
+    world_open();
+    struct program *program = load_guest("wasi_lines");
+    run_program(program, "{}", &outcome);
+    assert_string_equal(outcome.message, "");
+    assert_string_equal(outcome.log, "one line");
+    program_release(program);
+    world_close();
+}
+
 int main(int argc, char **argv)
 {
     if (harness_is_compiler(argc, argv)) {
@@ -278,6 +290,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(compiled_code_is_kept_and_spoilt_code_is_not_run),
         cmocka_unit_test(functions_are_declared_by_a_section_or_by_code),
         cmocka_unit_test(a_wasi_command_runs_in_an_empty_world),
+        cmocka_unit_test(a_line_written_in_pieces_is_one_line_of_the_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@ type object = map[string]any
 //go:wasmexport realm_describe
 func describe() int32 {
 	return guest.Run(func() error {
-		return guest.EmitResult([]object{{"name": "realm_run"}, {"name": "fails"}, {"name": "panics"}})
+		return guest.EmitResult([]object{{"name": "realm_run"}, {"name": "fails"}, {"name": "panics"}, {"name": "invokes"}})
 	})
 }
 
@@ -28,6 +28,27 @@ func panics() int32 { panic("nothing is there") }
 
 //go:wasmexport realm_run
 func run() int32 { return guest.Run(tour) }
+
+// Lets another program answer: piped to the client, then once more event by event.
+//
+//go:wasmexport invokes
+func invokes() int32 {
+	return guest.Run(func() error {
+		var request map[string]any
+		do(guest.ReadRequest(&request))
+		program := request["program"].(string)
+		must(must(guest.Invoke(program, "", request)).Pipe())
+		stream := must(guest.Invoke(program, "realm_run", request))
+		text := ""
+		for event := must(stream.Next()); event != nil; event = must(stream.Next()) {
+			if event.Kind == guest.Output && event.Token == 0 {
+				text += event.Text
+			}
+		}
+		tell("invoked", text)
+		return nil
+	})
+}
 
 // Errors that nothing here expects end the tour.
 func must[T any](value T, err error) T {

@@ -3,11 +3,13 @@
 use realm_guest::{
     clock_ms, collect_all, emit_event, emit_result, emit_text, invoke, last_message, log, message, meta,
     random, receive, request, step, store, usage, Error, ErrorKind, Event, Finish, Generate, Level, Matcher,
-    Model, Result, Sampling, Sequence, Step, Token, Value,
+    Model, OutputKind, Result, Sampling, Sequence, Step, Token, Value,
 };
 
-realm_guest::functions!(br#"[{"name": "realm_run"}, {"name": "fails"}, {"name": "panics"}]"#);
-realm_guest::program!(realm_run => tour, fails => fails, panics => panics);
+realm_guest::functions!(
+    br#"[{"name": "realm_run"}, {"name": "fails"}, {"name": "panics"}, {"name": "invokes"}]"#
+);
+realm_guest::program!(realm_run => tour, fails => fails, panics => panics, invokes => invokes);
 
 fn fails() -> Result<()> {
     Err(Error::new("as it should"))
@@ -17,6 +19,20 @@ fn panics() -> Result<()> {
     let none: Option<u32> = None;
     none.map(|_| ()).expect("nothing is there");
     Ok(())
+}
+
+/// Lets another program answer: piped to the client, then once more event by event.
+fn invokes() -> Result<()> {
+    let request = request()?;
+    let program = request["program"].as_str().unwrap_or("");
+    invoke(program, "", &request)?.pipe()?;
+    let mut text = String::new();
+    for event in invoke(program, "realm_run", &request)? {
+        if let Event::Output { kind: OutputKind::Text, text: piece } = event? {
+            text.push_str(&piece);
+        }
+    }
+    tell("invoked", text.into())
 }
 
 fn tour() -> Result<()> {
