@@ -139,7 +139,7 @@ static realm_status make(struct store *store,
         options->days > 0 ? clock_wall_s() + (int64_t)options->days * SECONDS_A_DAY : 0;
     (void)snprintf(record->name, sizeof record->name, "%s", options->name);
     REALM_TRY(limit_options_apply(&options->limits, &record->limits, error));
-    return tenant_make_key(store, record, text, error);
+    return tenant_make_key(store, paths_actor(), record, text, error);
 }
 
 static realm_status create(int argc, char **argv, struct realm_error *error)
@@ -315,20 +315,20 @@ static realm_status
 act_disable(struct store *store, struct key_record *record, struct realm_error *error)
 {
     record->disabled = true;
-    return store_set_key(store, record, error);
+    return store_set_key(store, paths_actor(), record, error);
 }
 
 static realm_status
 act_enable(struct store *store, struct key_record *record, struct realm_error *error)
 {
     record->disabled = false;
-    return store_set_key(store, record, error);
+    return store_set_key(store, paths_actor(), record, error);
 }
 
 static realm_status
 act_revoke(struct store *store, struct key_record *record, struct realm_error *error)
 {
-    return store_remove_key(store, record->id, error);
+    return store_remove_key(store, paths_actor(), record->id, error);
 }
 
 static realm_status disable(int argc, char **argv, struct realm_error *error)
@@ -390,29 +390,10 @@ static realm_status set(int argc, char **argv, struct realm_error *error)
         if (options.days > 0) {
             record.expires_s = clock_wall_s() + (int64_t)options.days * SECONDS_A_DAY;
         }
-        status = store_set_key(store, &record, error);
+        status = store_set_key(store, paths_actor(), &record, error);
     }
     store_close(store);
     return status == REALM_OK ? show_limits(&options, &record, error) : status;
-}
-
-/* A successor with the same rights; the old key ends after the grace. */
-static realm_status replace(struct store *store,
-                            const struct key_options *options,
-                            const char *id,
-                            struct key_record *fresh,
-                            char text[KEY_TEXT_LENGTH + 1],
-                            struct realm_error *error)
-{
-    struct key_record old;
-    REALM_TRY(store_find_key(store, id, &old, error));
-    *fresh = old;
-    REALM_TRY(tenant_make_key(store, fresh, text, error));
-    const int64_t end_s = clock_wall_s() + options->grace_s;
-    if (old.expires_s == 0 || old.expires_s > end_s) {
-        old.expires_s = end_s;
-    }
-    return store_set_key(store, &old, error);
 }
 
 static realm_status rotate(int argc, char **argv, struct realm_error *error)
@@ -439,7 +420,8 @@ static realm_status rotate(int argc, char **argv, struct realm_error *error)
     if (store == NULL) {
         return REALM_OK;
     }
-    const realm_status status = replace(store, &options, id, &fresh, text, error);
+    const realm_status status =
+        tenant_rotate_key(store, paths_actor(), id, options.grace_s, &fresh, text, error);
     store_close(store);
     return status == REALM_OK ? show_new(&options, &fresh, "the same", text, error) : status;
 }

@@ -106,7 +106,7 @@ static realm_status set(int argc, char **argv, struct realm_error *error)
     }
     realm_status status = read_price(&options, model, &record, error);
     if (status == REALM_OK) {
-        status = store_set_price(store, &record, error);
+        status = store_set_price(store, paths_actor(), &record, error);
     }
     store_close(store);
     return status;
@@ -185,7 +185,7 @@ static realm_status rm(int argc, char **argv, struct realm_error *error)
     if (store == NULL) {
         return REALM_OK;
     }
-    const realm_status status = store_remove_price(store, model, error);
+    const realm_status status = store_remove_price(store, paths_actor(), model, error);
     store_close(store);
     return status;
 }

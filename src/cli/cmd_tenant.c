@@ -115,7 +115,7 @@ static realm_status create(int argc, char **argv, struct realm_error *error)
         status = apply(&options, &record, error);
     }
     if (status == REALM_OK) {
-        status = tenant_make(store, &record, error);
+        status = tenant_make(store, paths_actor(), &record, error);
     }
     store_close(store);
     return status == REALM_OK ? show(&options, &record, error) : status;
@@ -223,7 +223,7 @@ static realm_status set(int argc, char **argv, struct realm_error *error)
         status = apply(&options, &record, error);
     }
     if (status == REALM_OK) {
-        status = store_set_tenant(store, &record, error);
+        status = store_set_tenant(store, paths_actor(), &record, error);
     }
     store_close(store);
     return status == REALM_OK ? show(&options, &record, error) : status;
@@ -256,7 +256,7 @@ static realm_status delete(int argc, char **argv, struct realm_error *error)
                                  record.name);
     }
     if (status == REALM_OK) {
-        status = store_remove_tenant(store, record.id, error);
+        status = store_remove_tenant(store, paths_actor(), &record, error);
     }
     store_close(store);
     return status;

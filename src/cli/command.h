@@ -20,6 +20,7 @@ realm_status cmd_serve(int argc, char **argv, struct realm_error *error);
 realm_status cmd_tenant(int argc, char **argv, struct realm_error *error);
 realm_status cmd_key(int argc, char **argv, struct realm_error *error);
 realm_status cmd_usage(int argc, char **argv, struct realm_error *error);
+realm_status cmd_audit(int argc, char **argv, struct realm_error *error);
 realm_status cmd_price(int argc, char **argv, struct realm_error *error);
 realm_status cmd_program(int argc, char **argv, struct realm_error *error);
 realm_status cmd_models(int argc, char **argv, struct realm_error *error);

@@ -7,6 +7,7 @@ static const struct command_row commands[] = {
     {"key", cmd_key, "API keys: make, list, disable, revoke, rotate"},
     {"usage", cmd_usage, "what tenants have used, and what it cost"},
     {"price", cmd_price, "what tokens cost, by model"},
+    {"audit", cmd_audit, "who changed tenants, keys and prices"},
     {"program", cmd_program, "WebAssembly programs that run beside a model"},
     {"models", cmd_models, "list, show and fetch models"},
     {"quantize", cmd_quantize, "write a model with smaller weights"},

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 static realm_status folder_from(const char *own_variable,
                                 const char *xdg_variable,
@@ -69,4 +70,16 @@ void paths_model_name(const char *path, char *out, size_t n_out)
     const size_t n = strlen(file);
     const bool gguf = n > 5 && strcasecmp(file + n - 5, ".gguf") == 0;
     (void)snprintf(out, n_out, "%.*s", (int)(gguf ? n - 5 : n), file);
+}
+
+const char *paths_actor(void)
+{
+    static char actor[64];
+    const char *const user = getenv("SUDO_USER") != NULL ? getenv("SUDO_USER") : getenv("USER");
+    if (user != NULL && user[0] != '\0') {
+        (void)snprintf(actor, sizeof actor, "cli:%.40s", user);
+    } else {
+        (void)snprintf(actor, sizeof actor, "cli:uid %lu", (unsigned long)getuid());
+    }
+    return actor;
 }

@@ -12,6 +12,9 @@ REALM_MUST_CHECK realm_status paths_cache_folder(char out[PATHS_BYTES], struct r
 /* Keys and history: $REALM_DATA_DIR, else $XDG_DATA_HOME/realm, else ~/.local/share/realm. */
 REALM_MUST_CHECK realm_status paths_data_folder(char out[PATHS_BYTES], struct realm_error *error);
 
+/* Who runs the command, for the audit log: "cli:NAME", or "cli:uid 1000".  Static. */
+const char *paths_actor(void);
+
 /* What -m takes: a path, or the name of a model in the cache or the catalogue.  NULL: the default
  * model.  NOT_FOUND tells how to get it. */
 REALM_MUST_CHECK realm_status paths_find_model(const char *reference,

@@ -305,7 +305,7 @@ static realm_status make_first_key(struct tenant_registry *registry,
     realm_status status = write_private(path, line, error);
     OPENSSL_cleanse(line, sizeof line);
     if (status == REALM_OK) {
-        status = store_add_key(registry->store, &record, error);
+        status = store_add_key(registry->store, "server", &record, error);
     }
     return status;
 }
@@ -318,7 +318,7 @@ static realm_status first_start(struct tenant_registry *registry,
     REALM_TRY(read_store(registry, error));
     if (registry->tenants == NULL) {
         struct tenant_record record = {.name = DEFAULT_TENANT};
-        REALM_TRY(tenant_make(registry->store, &record, error));
+        REALM_TRY(tenant_make(registry->store, "server", &record, error));
         REALM_TRY(read_store(registry, error));
     }
     const size_t n_extra = registry->has_extra_key ? 1 : 0;

@@ -62,17 +62,23 @@ REALM_MUST_CHECK realm_status store_revision(struct store *store,
                                              uint64_t *out,
                                              struct realm_error *error);
 
+/* Every change names who makes it ("cli:root", "key:1f0c88aa"), for the audit log, which is written
+ * in the same transaction. */
+
 /* Sets record->id.  ALREADY_EXISTS: the name is taken. */
 REALM_MUST_CHECK realm_status store_add_tenant(struct store *store,
+                                               const char *actor,
                                                struct tenant_record *record,
                                                struct realm_error *error);
 /* Writes the limits and `disabled` of the record's id.  NOT_FOUND. */
 REALM_MUST_CHECK realm_status store_set_tenant(struct store *store,
+                                               const char *actor,
                                                const struct tenant_record *record,
                                                struct realm_error *error);
-/* Its keys go too.  NOT_FOUND. */
+/* The one of the record's id; its keys go too.  NOT_FOUND. */
 REALM_MUST_CHECK realm_status store_remove_tenant(struct store *store,
-                                                  int64_t id,
+                                                  const char *actor,
+                                                  const struct tenant_record *record,
                                                   struct realm_error *error);
 REALM_MUST_CHECK realm_status store_find_tenant(struct store *store,
                                                 const char *name,
@@ -80,15 +86,24 @@ REALM_MUST_CHECK realm_status store_find_tenant(struct store *store,
                                                 struct realm_error *error);
 /* ALREADY_EXISTS: a key with this id or hash. */
 REALM_MUST_CHECK realm_status store_add_key(struct store *store,
+                                            const char *actor,
                                             const struct key_record *record,
                                             struct realm_error *error);
 /* Writes name, expiry, limits and `disabled` of the record's id.  NOT_FOUND. */
 REALM_MUST_CHECK realm_status store_set_key(struct store *store,
+                                            const char *actor,
                                             const struct key_record *record,
                                             struct realm_error *error);
 REALM_MUST_CHECK realm_status store_remove_key(struct store *store,
+                                               const char *actor,
                                                const char *id,
                                                struct realm_error *error);
+/* Writes `old` and adds `fresh`: both or neither. */
+REALM_MUST_CHECK realm_status store_replace_key(struct store *store,
+                                                const char *actor,
+                                                const struct key_record *old,
+                                                const struct key_record *fresh,
+                                                struct realm_error *error);
 REALM_MUST_CHECK realm_status store_find_key(struct store *store,
                                              const char *id,
                                              struct key_record *out,
@@ -116,14 +131,40 @@ REALM_MUST_CHECK realm_status store_each_price(struct store *store,
                                                struct realm_error *error);
 /* In place of the model's price.  INVALID_ARGUMENT: over PRICE_MOST. */
 REALM_MUST_CHECK realm_status store_set_price(struct store *store,
+                                              const char *actor,
                                               const struct price_record *record,
                                               struct realm_error *error);
 REALM_MUST_CHECK realm_status store_remove_price(struct store *store,
+                                                 const char *actor,
                                                  const char *model,
                                                  struct realm_error *error);
 REALM_MUST_CHECK realm_status store_each_key(struct store *store,
                                              store_key_visit visit,
                                              void *context,
                                              struct realm_error *error);
+
+#define AUDIT_PICTURE_BYTES 2048u
+
+/* What was changed, when and by whom; without secrets. */
+struct audit_record {
+    int64_t id; /* grows */
+    int64_t time_ms;
+    char actor[64];
+    char act[32];                     /* "tenant.set" */
+    char subject[128];                /* "tenant acme" */
+    char before[AUDIT_PICTURE_BYTES]; /* JSON of the thing; "": it was not there */
+    char after[AUDIT_PICTURE_BYTES];
+};
+
+typedef realm_status (*store_audit_visit)(void *context,
+                                          const struct audit_record *record,
+                                          struct realm_error *error);
+/* The newest first: at most n_most with an id below before_id (0: from the newest on). */
+REALM_MUST_CHECK realm_status store_each_audit(struct store *store,
+                                               int64_t before_id,
+                                               uint32_t n_most,
+                                               store_audit_visit visit,
+                                               void *context,
+                                               struct realm_error *error);
 
 #endif

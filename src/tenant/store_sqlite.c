@@ -1,4 +1,5 @@
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "tenant/database.h"
 #include "tenant/store.h"
 
@@ -46,6 +47,11 @@ static const char *const migrations[] = {
     "CREATE TABLE prices ("
     " model TEXT PRIMARY KEY, currency TEXT NOT NULL, input INTEGER NOT NULL,"
     " cached INTEGER NOT NULL, output INTEGER NOT NULL) STRICT;",
+
+    "CREATE TABLE audit ("
+    " id INTEGER PRIMARY KEY AUTOINCREMENT, time_ms INTEGER NOT NULL, actor TEXT NOT NULL,"
+    " act TEXT NOT NULL, subject TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL)"
+    " STRICT;",
 };
 
 #define N_MIGRATIONS (int)(sizeof migrations / sizeof migrations[0])
@@ -105,20 +111,109 @@ static void put_limits(const struct limits *limits, struct database_value values
     }
 }
 
-/* database_change under the lock, with a template. */
-static realm_status change(struct store *store,
-                           const char *template,
-                           const struct database_value *values,
-                           size_t n_values,
-                           const char *what,
-                           struct realm_error *error)
+/* --- changes, with a record of who made them ----------------------------------------------------
+ */
+
+/* One change and what the audit log tells of it. */
+struct act {
+    const char *actor;
+    const char *name;    /* "tenant.set" */
+    const char *subject; /* its name, for people */
+    /* A query for one column, the thing as JSON without its secrets, found by `value`. */
+    const char *picture;
+    struct database_value value;
+    const char *sql; /* a template */
+    const struct database_value *values;
+    size_t n_values;
+};
+
+#define TENANT_PICTURE                                                                             \
+    "SELECT json_object('name', name, 'disabled', disabled{, '#', #}) FROM tenants"
+#define KEY_PICTURE                                                                                \
+    "SELECT json_object('id', id, 'name', name, 'tenant', (SELECT t.name FROM tenants AS t WHERE"  \
+    " t.id = tenant), 'scopes', scopes, 'expires', expires_s, 'disabled', disabled{, '#', #})"     \
+    " FROM keys WHERE id = ?"
+#define PRICE_PICTURE                                                                              \
+    "SELECT json_object('model', model, 'currency', currency, 'input', input, 'cached', cached,"   \
+    " 'output', output) FROM prices WHERE model = ?"
+
+static realm_status take_picture(void *context, struct database_row *row, struct realm_error *error)
+{
+    (void)error;
+    database_row_text(row, 0, AUDIT_PICTURE_BYTES, context);
+    return REALM_OK;
+}
+
+/* "" where there is nothing. */
+static realm_status look(struct store *store,
+                         const struct act *act,
+                         char out[AUDIT_PICTURE_BYTES],
+                         struct realm_error *error)
 {
     char sql[SQL_BYTES];
+    out[0] = '\0';
+    return database_query(
+        store->database, expand(act->picture, sql), &act->value, 1, take_picture, out, error);
+}
+
+/* Inside a transaction. */
+static realm_status perform(struct store *store, const struct act *act, struct realm_error *error)
+{
+    char sql[SQL_BYTES];
+    char before[AUDIT_PICTURE_BYTES];
+    char after[AUDIT_PICTURE_BYTES];
+    REALM_TRY(look(store, act, before, error));
+    REALM_TRY(database_change(
+        store->database, expand(act->sql, sql), act->values, act->n_values, act->subject, error));
+    REALM_TRY(look(store, act, after, error));
+    const struct database_value values[] = {database_number(clock_wall_ms()),
+                                            database_text(act->actor),
+                                            database_text(act->name),
+                                            database_text(act->subject),
+                                            database_text(before),
+                                            database_text(after)};
+    return database_change(store->database,
+                           "INSERT INTO audit (time_ms, actor, act, subject, before, after)"
+                           " VALUES (?, ?, ?, ?, ?, ?)",
+                           values,
+                           sizeof values / sizeof values[0],
+                           "the audit log's entry",
+                           error);
+}
+
+static realm_status
+transact(struct store *store, const struct act *acts, size_t n_acts, struct realm_error *error)
+{
+    REALM_TRY(database_execute(store->database, "BEGIN IMMEDIATE", error));
+    realm_status status = REALM_OK;
+    for (size_t i = 0; i < n_acts && status == REALM_OK; i++) {
+        status = perform(store, &acts[i], error);
+    }
+    if (status == REALM_OK) {
+        status = database_execute(store->database, "COMMIT", error);
+    }
+    if (status != REALM_OK) {
+        /* The first error is the one to tell; without a transaction there is none to undo. */
+        (void)!database_execute(store->database, "ROLLBACK", NULL);
+    }
+    return status;
+}
+
+/* All of them or none. */
+static realm_status
+change(struct store *store, const struct act *acts, size_t n_acts, struct realm_error *error)
+{
     database_lock(store->database);
-    const realm_status status =
-        database_change(store->database, expand(template, sql), values, n_values, what, error);
+    const realm_status status = transact(store, acts, n_acts, error);
     database_unlock(store->database);
     return status;
+}
+
+#define WHAT_BYTES 128u
+
+static void describe(const char *kind, const char *name, char out[WHAT_BYTES])
+{
+    (void)snprintf(out, WHAT_BYTES, "%s %.100s", kind, name);
 }
 
 /* --- opening ------------------------------------------------------------------------------------
@@ -234,52 +329,76 @@ static realm_status each_row(struct store *store,
 /* --- tenants ------------------------------------------------------------------------------------
  */
 
-realm_status
-store_add_tenant(struct store *store, struct tenant_record *record, struct realm_error *error)
+realm_status store_add_tenant(struct store *store,
+                              const char *actor,
+                              struct tenant_record *record,
+                              struct realm_error *error)
 {
     struct database_value values[4 + N_LIMIT_COLUMNS] = {
         database_text(record->name),
         database_blob(record->domain, sizeof record->domain),
         database_number(record->created_s),
         database_number(record->disabled)};
-    char what[TENANT_NAME_BYTES + 16];
+    char what[WHAT_BYTES];
     put_limits(&record->limits, values + 4);
-    (void)snprintf(what, sizeof what, "tenant %s", record->name);
+    describe("tenant", record->name, what);
+    const struct act act = {
+        .actor = actor,
+        .name = "tenant.create",
+        .subject = what,
+        .picture = TENANT_PICTURE " WHERE name = ?",
+        .value = database_text(record->name),
+        .sql =
+            "INSERT INTO tenants (name, domain, created_s, disabled{, #}) VALUES (?, ?, ?, ?{, ?})",
+        .values = values,
+        .n_values = sizeof values / sizeof values[0]};
     REALM_TRY(limits_check(&record->limits, false, error));
-    REALM_TRY(change(store,
-                     "INSERT INTO tenants (name, domain, created_s, disabled{, #})"
-                     " VALUES (?, ?, ?, ?{, ?})",
-                     values,
-                     sizeof values / sizeof values[0],
-                     what,
-                     error));
+    REALM_TRY(change(store, &act, 1, error));
     struct tenant_record stored;
     REALM_TRY(store_find_tenant(store, record->name, &stored, error));
     record->id = stored.id;
     return REALM_OK;
 }
 
-realm_status
-store_set_tenant(struct store *store, const struct tenant_record *record, struct realm_error *error)
+realm_status store_set_tenant(struct store *store,
+                              const char *actor,
+                              const struct tenant_record *record,
+                              struct realm_error *error)
 {
     struct database_value values[2 + N_LIMIT_COLUMNS] = {database_number(record->disabled)};
-    char what[TENANT_NAME_BYTES + 16];
+    char what[WHAT_BYTES];
     put_limits(&record->limits, values + 1);
     values[1 + N_LIMIT_COLUMNS] = database_number(record->id);
-    (void)snprintf(what, sizeof what, "tenant %s", record->name);
+    describe("tenant", record->name, what);
+    const struct act act = {.actor = actor,
+                            .name = "tenant.set",
+                            .subject = what,
+                            .picture = TENANT_PICTURE " WHERE id = ?",
+                            .value = database_number(record->id),
+                            .sql = "UPDATE tenants SET disabled = ?{, # = ?} WHERE id = ?",
+                            .values = values,
+                            .n_values = sizeof values / sizeof values[0]};
     REALM_TRY(limits_check(&record->limits, false, error));
-    return change(store,
-                  "UPDATE tenants SET disabled = ?{, # = ?} WHERE id = ?",
-                  values,
-                  sizeof values / sizeof values[0],
-                  what,
-                  error);
+    return change(store, &act, 1, error);
 }
 
-realm_status store_remove_tenant(struct store *store, int64_t id, struct realm_error *error)
+realm_status store_remove_tenant(struct store *store,
+                                 const char *actor,
+                                 const struct tenant_record *record,
+                                 struct realm_error *error)
 {
-    const struct database_value value = database_number(id);
-    return change(store, "DELETE FROM tenants WHERE id = ?", &value, 1, "such tenant", error);
+    const struct database_value value = database_number(record->id);
+    char what[WHAT_BYTES];
+    describe("tenant", record->name, what);
+    const struct act act = {.actor = actor,
+                            .name = "tenant.delete",
+                            .subject = what,
+                            .picture = TENANT_PICTURE " WHERE id = ?",
+                            .value = value,
+                            .sql = "DELETE FROM tenants WHERE id = ?",
+                            .values = &value,
+                            .n_values = 1};
+    return change(store, &act, 1, error);
 }
 
 static realm_status
@@ -320,15 +439,15 @@ realm_status store_each_tenant(struct store *store,
 /* --- keys ---------------------------------------------------------------------------------------
  */
 
-static void describe_key(const char *id, size_t n_bytes, char *out)
-{
-    (void)snprintf(out, n_bytes, "key %.32s", id);
-}
+#define N_KEY_VALUES     (N_KEY_COLUMNS + N_LIMIT_COLUMNS)
+#define N_KEY_SET_VALUES (4 + N_LIMIT_COLUMNS)
 
-realm_status
-store_add_key(struct store *store, const struct key_record *record, struct realm_error *error)
+static struct act add_key(const char *actor,
+                          const struct key_record *record,
+                          char what[WHAT_BYTES],
+                          struct database_value values[N_KEY_VALUES])
 {
-    struct database_value values[N_KEY_COLUMNS + N_LIMIT_COLUMNS] = {
+    const struct database_value first[N_KEY_COLUMNS] = {
         database_text(record->id),
         database_number(record->tenant),
         database_text(record->name),
@@ -337,43 +456,96 @@ store_add_key(struct store *store, const struct key_record *record, struct realm
         database_number(record->created_s),
         database_number(record->expires_s),
         database_number(record->disabled)};
-    char what[64];
+    memcpy(values, first, sizeof first);
     put_limits(&record->limits, values + N_KEY_COLUMNS);
-    describe_key(record->id, sizeof what, what);
+    describe("key", record->id, what);
+    return (struct act){.actor = actor,
+                        .name = "key.create",
+                        .subject = what,
+                        .picture = KEY_PICTURE,
+                        .value = database_text(record->id),
+                        .sql = "INSERT INTO keys (" KEY_COLUMNS
+                               "{, #}) VALUES (?, ?, ?, ?, ?, ?, ?, ?{, ?})",
+                        .values = values,
+                        .n_values = N_KEY_VALUES};
+}
+
+static struct act set_key(const char *actor,
+                          const struct key_record *record,
+                          char what[WHAT_BYTES],
+                          struct database_value values[N_KEY_SET_VALUES])
+{
+    values[0] = database_text(record->name);
+    values[1] = database_number(record->expires_s);
+    values[2] = database_number(record->disabled);
+    put_limits(&record->limits, values + 3);
+    values[3 + N_LIMIT_COLUMNS] = database_text(record->id);
+    describe("key", record->id, what);
+    return (struct act){
+        .actor = actor,
+        .name = "key.set",
+        .subject = what,
+        .picture = KEY_PICTURE,
+        .value = database_text(record->id),
+        .sql = "UPDATE keys SET name = ?, expires_s = ?, disabled = ?{, # = ?} WHERE id = ?",
+        .values = values,
+        .n_values = N_KEY_SET_VALUES};
+}
+
+realm_status store_add_key(struct store *store,
+                           const char *actor,
+                           const struct key_record *record,
+                           struct realm_error *error)
+{
+    struct database_value values[N_KEY_VALUES];
+    char what[WHAT_BYTES];
+    const struct act act = add_key(actor, record, what, values);
     REALM_TRY(limits_check(&record->limits, true, error));
-    return change(store,
-                  "INSERT INTO keys (" KEY_COLUMNS "{, #}) VALUES (?, ?, ?, ?, ?, ?, ?, ?{, ?})",
-                  values,
-                  sizeof values / sizeof values[0],
-                  what,
-                  error);
+    return change(store, &act, 1, error);
+}
+
+realm_status store_set_key(struct store *store,
+                           const char *actor,
+                           const struct key_record *record,
+                           struct realm_error *error)
+{
+    struct database_value values[N_KEY_SET_VALUES];
+    char what[WHAT_BYTES];
+    const struct act act = set_key(actor, record, what, values);
+    REALM_TRY(limits_check(&record->limits, true, error));
+    return change(store, &act, 1, error);
+}
+
+realm_status store_replace_key(struct store *store,
+                               const char *actor,
+                               const struct key_record *old,
+                               const struct key_record *fresh,
+                               struct realm_error *error)
+{
+    struct database_value old_values[N_KEY_SET_VALUES];
+    struct database_value fresh_values[N_KEY_VALUES];
+    char whats[2][WHAT_BYTES];
+    const struct act acts[] = {set_key(actor, old, whats[0], old_values),
+                               add_key(actor, fresh, whats[1], fresh_values)};
+    REALM_TRY(limits_check(&fresh->limits, true, error));
+    return change(store, acts, 2, error);
 }
 
 realm_status
-store_set_key(struct store *store, const struct key_record *record, struct realm_error *error)
-{
-    struct database_value values[4 + N_LIMIT_COLUMNS] = {database_text(record->name),
-                                                         database_number(record->expires_s),
-                                                         database_number(record->disabled)};
-    char what[64];
-    put_limits(&record->limits, values + 3);
-    values[3 + N_LIMIT_COLUMNS] = database_text(record->id);
-    describe_key(record->id, sizeof what, what);
-    REALM_TRY(limits_check(&record->limits, true, error));
-    return change(store,
-                  "UPDATE keys SET name = ?, expires_s = ?, disabled = ?{, # = ?} WHERE id = ?",
-                  values,
-                  sizeof values / sizeof values[0],
-                  what,
-                  error);
-}
-
-realm_status store_remove_key(struct store *store, const char *id, struct realm_error *error)
+store_remove_key(struct store *store, const char *actor, const char *id, struct realm_error *error)
 {
     const struct database_value value = database_text(id);
-    char what[64];
-    describe_key(id, sizeof what, what);
-    return change(store, "DELETE FROM keys WHERE id = ?", &value, 1, what, error);
+    char what[WHAT_BYTES];
+    describe("key", id, what);
+    const struct act act = {.actor = actor,
+                            .name = "key.revoke",
+                            .subject = what,
+                            .picture = KEY_PICTURE,
+                            .value = value,
+                            .sql = "DELETE FROM keys WHERE id = ?",
+                            .values = &value,
+                            .n_values = 1};
+    return change(store, &act, 1, error);
 }
 
 static realm_status
@@ -413,37 +585,55 @@ store_each_key(struct store *store, store_key_visit visit, void *context, struct
 /* --- prices -------------------------------------------------------------------------------------
  */
 
-realm_status
-store_set_price(struct store *store, const struct price_record *record, struct realm_error *error)
+realm_status store_set_price(struct store *store,
+                             const char *actor,
+                             const struct price_record *record,
+                             struct realm_error *error)
 {
     const struct database_value values[] = {database_text(record->model),
                                             database_text(record->currency),
                                             database_number((int64_t)record->input),
                                             database_number((int64_t)record->cached),
                                             database_number((int64_t)record->output)};
+    char what[WHAT_BYTES];
+    describe("price of", record->model, what);
+    const struct act act = {.actor = actor,
+                            .name = "price.set",
+                            .subject = what,
+                            .picture = PRICE_PICTURE,
+                            .value = values[0],
+                            .sql = "INSERT INTO prices (model, currency, input, cached, output)"
+                                   " VALUES (?, ?, ?, ?, ?) ON CONFLICT (model) DO UPDATE SET"
+                                   " currency = excluded.currency, input = excluded.input,"
+                                   " cached = excluded.cached, output = excluded.output",
+                            .values = values,
+                            .n_values = sizeof values / sizeof values[0]};
     if (record->input > PRICE_MOST || record->cached > PRICE_MOST || record->output > PRICE_MOST) {
         return realm_error_set(error,
                                REALM_INVALID_ARGUMENT,
                                "a price may be at most %llu for a million tokens",
                                (unsigned long long)(PRICE_MOST / 1000000));
     }
-    return change(store,
-                  "INSERT INTO prices (model, currency, input, cached, output)"
-                  " VALUES (?, ?, ?, ?, ?) ON CONFLICT (model) DO UPDATE SET"
-                  " currency = excluded.currency, input = excluded.input,"
-                  " cached = excluded.cached, output = excluded.output",
-                  values,
-                  sizeof values / sizeof values[0],
-                  "price",
-                  error);
+    return change(store, &act, 1, error);
 }
 
-realm_status store_remove_price(struct store *store, const char *model, struct realm_error *error)
+realm_status store_remove_price(struct store *store,
+                                const char *actor,
+                                const char *model,
+                                struct realm_error *error)
 {
     const struct database_value value = database_text(model);
-    char what[PRICE_MODEL_BYTES + 16];
-    (void)snprintf(what, sizeof what, "price of %.100s", model);
-    return change(store, "DELETE FROM prices WHERE model = ?", &value, 1, what, error);
+    char what[WHAT_BYTES];
+    describe("price of", model, what);
+    const struct act act = {.actor = actor,
+                            .name = "price.remove",
+                            .subject = what,
+                            .picture = PRICE_PICTURE,
+                            .value = value,
+                            .sql = "DELETE FROM prices WHERE model = ?",
+                            .values = &value,
+                            .n_values = 1};
+    return change(store, &act, 1, error);
 }
 
 static realm_status visit_price(void *context, struct database_row *row, struct realm_error *error)
@@ -470,6 +660,51 @@ realm_status store_each_price(struct store *store,
                        NULL,
                        0,
                        visit_price,
+                       &visitor,
+                       error);
+    database_unlock(store->database);
+    return status;
+}
+
+/* --- the audit log ------------------------------------------------------------------------------
+ */
+
+struct audit_visitor {
+    store_audit_visit visit;
+    void *context;
+};
+
+static realm_status visit_audit(void *context, struct database_row *row, struct realm_error *error)
+{
+    const struct audit_visitor *const visitor = context;
+    struct audit_record record = {.id = database_row_number(row, 0),
+                                  .time_ms = database_row_number(row, 1)};
+    database_row_text(row, 2, sizeof record.actor, record.actor);
+    database_row_text(row, 3, sizeof record.act, record.act);
+    database_row_text(row, 4, sizeof record.subject, record.subject);
+    database_row_text(row, 5, sizeof record.before, record.before);
+    database_row_text(row, 6, sizeof record.after, record.after);
+    return visitor->visit(visitor->context, &record, error);
+}
+
+realm_status store_each_audit(struct store *store,
+                              int64_t before_id,
+                              uint32_t n_most,
+                              store_audit_visit visit,
+                              void *context,
+                              struct realm_error *error)
+{
+    const struct database_value values[] = {database_number(before_id > 0 ? before_id : INT64_MAX),
+                                            database_number(n_most)};
+    struct audit_visitor visitor = {.visit = visit, .context = context};
+    database_lock(store->database);
+    const realm_status status =
+        database_query(store->database,
+                       "SELECT id, time_ms, actor, act, subject, before, after FROM audit"
+                       " WHERE id < ? ORDER BY id DESC LIMIT ?",
+                       values,
+                       2,
+                       visit_audit,
                        &visitor,
                        error);
     database_unlock(store->database);

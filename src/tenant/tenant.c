@@ -96,25 +96,55 @@ realm_status tenant_store_open(const char *data_dir, struct store **out, struct 
     return store_open(path, out, error);
 }
 
-realm_status
-tenant_make(struct store *store, struct tenant_record *record, struct realm_error *error)
+realm_status tenant_make(struct store *store,
+                         const char *actor,
+                         struct tenant_record *record,
+                         struct realm_error *error)
 {
     REALM_TRY(tenant_name_check(record->name, error));
     REALM_TRY(random_bytes(record->domain, sizeof record->domain, error));
     record->created_s = clock_wall_s();
     record->disabled = false;
-    return store_add_tenant(store, record, error);
+    return store_add_tenant(store, actor, record, error);
 }
 
-realm_status tenant_make_key(struct store *store,
-                             struct key_record *record,
-                             char text[KEY_TEXT_LENGTH + 1],
-                             struct realm_error *error)
+/* Secret, id and times of a new key. */
+static realm_status
+fill_key(struct key_record *record, char text[KEY_TEXT_LENGTH + 1], struct realm_error *error)
 {
     REALM_TRY(key_generate(text, error));
     key_hash(text, KEY_TEXT_LENGTH, record->hash);
     key_id(record->hash, record->id);
     record->created_s = clock_wall_s();
     record->disabled = false;
-    return store_add_key(store, record, error);
+    return REALM_OK;
+}
+
+realm_status tenant_make_key(struct store *store,
+                             const char *actor,
+                             struct key_record *record,
+                             char text[KEY_TEXT_LENGTH + 1],
+                             struct realm_error *error)
+{
+    REALM_TRY(fill_key(record, text, error));
+    return store_add_key(store, actor, record, error);
+}
+
+realm_status tenant_rotate_key(struct store *store,
+                               const char *actor,
+                               const char *id,
+                               uint32_t grace_s,
+                               struct key_record *fresh,
+                               char text[KEY_TEXT_LENGTH + 1],
+                               struct realm_error *error)
+{
+    struct key_record old;
+    const int64_t end_s = clock_wall_s() + grace_s;
+    REALM_TRY(store_find_key(store, id, &old, error));
+    *fresh = old;
+    REALM_TRY(fill_key(fresh, text, error));
+    if (old.expires_s == 0 || old.expires_s > end_s) {
+        old.expires_s = end_s;
+    }
+    return store_replace_key(store, actor, &old, fresh, error);
 }

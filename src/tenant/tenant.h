@@ -41,14 +41,26 @@ REALM_MUST_CHECK realm_status tenant_store_open(const char *data_dir,
 /* Makes a tenant with a secret of its own; record->name and limits are given, the rest is filled.
  */
 REALM_MUST_CHECK realm_status tenant_make(struct store *store,
+                                          const char *actor,
                                           struct tenant_record *record,
                                           struct realm_error *error);
 /* Makes a key: tenant, name, scopes and expiry are given; text gets the key, which is stored
  * nowhere. */
 REALM_MUST_CHECK realm_status tenant_make_key(struct store *store,
+                                              const char *actor,
                                               struct key_record *record,
                                               char text[KEY_TEXT_LENGTH + 1],
                                               struct realm_error *error);
+
+/* Makes a successor of a key with the same rights; the old one ends after the grace at the latest.
+ */
+REALM_MUST_CHECK realm_status tenant_rotate_key(struct store *store,
+                                                const char *actor,
+                                                const char *id,
+                                                uint32_t grace_s,
+                                                struct key_record *fresh,
+                                                char text[KEY_TEXT_LENGTH + 1],
+                                                struct realm_error *error);
 
 /* extra_key: accepted as well for the tenant "default", stored nowhere; NULL: none.
  * *first_key (terminated, "" when none was made): the key that was made now, for the person who

@@ -115,7 +115,7 @@ static void a_request_costs_what_its_model_did_then(void **state)
     struct ledger *ledger;
     struct price_record price = {
         .model = "small", .currency = "EUR", .input = 150000, .cached = 50000, .output = 600000};
-    assert_int_equal(store_set_price(store, &price, NULL), REALM_OK);
+    assert_int_equal(store_set_price(store, "test", &price, NULL), REALM_OK);
     assert_int_equal(ledger_open(usage, store, &ledger, NULL), REALM_OK);
     for (uint32_t i = 0; i < 100; i++) {
         const struct usage_entry entry = entry_of(i, "acme", i < 50 ? "small" : "free");
@@ -124,7 +124,7 @@ static void a_request_costs_what_its_model_did_then(void **state)
     }
     ledger_close(ledger);
     price.input = 0;
-    assert_int_equal(store_set_price(store, &price, NULL), REALM_OK);
+    assert_int_equal(store_set_price(store, "test", &price, NULL), REALM_OK);
     const struct sums sums = sums_by(USAGE_BY_MODEL, NULL);
     assert_int_equal(sums.n, 2);
     assert_string_equal(sums.items[0].group, "free");
@@ -132,9 +132,9 @@ static void a_request_costs_what_its_model_did_then(void **state)
     assert_string_equal(sums.items[1].currency, "EUR");
     assert_int_equal(sums.items[1].cost_micro, 50 * 152 / 10);
     price.output = PRICE_MOST + 1;
-    assert_int_equal(store_set_price(store, &price, NULL), REALM_INVALID_ARGUMENT);
-    assert_int_equal(store_remove_price(store, "small", NULL), REALM_OK);
-    assert_int_equal(store_remove_price(store, "small", NULL), REALM_NOT_FOUND);
+    assert_int_equal(store_set_price(store, "test", &price, NULL), REALM_INVALID_ARGUMENT);
+    assert_int_equal(store_remove_price(store, "test", "small", NULL), REALM_OK);
+    assert_int_equal(store_remove_price(store, "test", "small", NULL), REALM_NOT_FOUND);
 }
 
 #define N_THREADS    4u

@@ -42,7 +42,7 @@ static struct tenant_record add_tenant(struct store *store, const char *name)
 {
     struct tenant_record record = {.limits = {.weight = 3, .priority = -1, .max_pages = 9}};
     (void)snprintf(record.name, sizeof record.name, "%s", name);
-    assert_int_equal(tenant_make(store, &record, NULL), REALM_OK);
+    assert_int_equal(tenant_make(store, "test", &record, NULL), REALM_OK);
     return record;
 }
 
@@ -50,7 +50,7 @@ static struct key_record
 add_key(struct store *store, int64_t tenant, uint32_t scopes, char text[KEY_TEXT_LENGTH + 1])
 {
     struct key_record record = {.tenant = tenant, .name = "k", .scopes = scopes};
-    assert_int_equal(tenant_make_key(store, &record, text, NULL), REALM_OK);
+    assert_int_equal(tenant_make_key(store, "test", &record, text, NULL), REALM_OK);
     return record;
 }
 
@@ -95,10 +95,10 @@ static void what_was_written_is_there_after_opening_again(void **state)
     assert_same_key(&key, &made_key);
     tenant.limits.weight = 5;
     tenant.disabled = true;
-    assert_int_equal(store_set_tenant(store, &tenant, NULL), REALM_OK);
+    assert_int_equal(store_set_tenant(store, "test", &tenant, NULL), REALM_OK);
     assert_int_equal(store_find_tenant(store, "acme", &tenant, NULL), REALM_OK);
     assert_true(tenant.disabled && tenant.limits.weight == 5);
-    assert_int_equal(store_remove_tenant(store, tenant.id, NULL), REALM_OK);
+    assert_int_equal(store_remove_tenant(store, "test", &tenant, NULL), REALM_OK);
     assert_int_equal(store_find_key(store, made_key.id, &key, NULL), REALM_NOT_FOUND);
     store_close(store);
     struct stat status;
@@ -113,14 +113,16 @@ static void names_are_taken_once_and_unknown_ones_are_named(void **state)
     struct store *const store = open_store();
     (void)add_tenant(store, "acme");
     struct tenant_record record = {.name = "acme"};
-    assert_int_equal(tenant_make(store, &record, &error), REALM_ALREADY_EXISTS);
+    assert_int_equal(tenant_make(store, "test", &record, &error), REALM_ALREADY_EXISTS);
     assert_non_null(strstr(error.message, "acme"));
     assert_int_equal(store_find_tenant(store, "other", &record, &error), REALM_NOT_FOUND);
     assert_non_null(strstr(error.message, "other"));
     record = (struct tenant_record){.name = "no spaces"};
-    assert_int_equal(tenant_make(store, &record, &error), REALM_INVALID_ARGUMENT);
-    assert_int_equal(store_remove_tenant(store, 999, &error), REALM_NOT_FOUND);
-    assert_int_equal(store_remove_key(store, "00000000", &error), REALM_NOT_FOUND);
+    assert_int_equal(tenant_make(store, "test", &record, &error), REALM_INVALID_ARGUMENT);
+    assert_int_equal(store_remove_tenant(
+                         store, "test", &(struct tenant_record){.id = 999, .name = "none"}, &error),
+                     REALM_NOT_FOUND);
+    assert_int_equal(store_remove_key(store, "test", "00000000", &error), REALM_NOT_FOUND);
     store_close(store);
 }
 
@@ -178,7 +180,7 @@ static void an_older_schema_is_brought_forward(void **state)
     assert_int_equal(tenant.limits.tokens_per_day, 0);
     assert_string_equal(tenant.limits.models, "");
     tenant.limits.tokens_per_day = 11;
-    assert_int_equal(store_set_tenant(store, &tenant, NULL), REALM_OK);
+    assert_int_equal(store_set_tenant(store, "test", &tenant, NULL), REALM_OK);
     assert_int_equal(store_find_key(store, "0123abcd", &key, NULL), REALM_OK);
     assert_int_equal(key.scopes, 3);
     assert_int_equal(key.limits.requests_per_minute, 0);
@@ -202,8 +204,8 @@ static void every_limit_is_kept(void **state)
     }
     assert_int_equal(limits_set_models(&tenant.limits, "a,b", NULL), REALM_OK);
     assert_int_equal(limits_set_models(&key.limits, "b", NULL), REALM_OK);
-    assert_int_equal(store_set_tenant(store, &tenant, NULL), REALM_OK);
-    assert_int_equal(store_set_key(store, &key, NULL), REALM_OK);
+    assert_int_equal(store_set_tenant(store, "test", &tenant, NULL), REALM_OK);
+    assert_int_equal(store_set_key(store, "test", &key, NULL), REALM_OK);
     assert_int_equal(store_find_tenant(store, "limited", &stored, NULL), REALM_OK);
     assert_int_equal(store_find_key(store, key.id, &stored_key, NULL), REALM_OK);
     for (size_t i = 0; i < N_LIMITS; i++) {
@@ -318,21 +320,21 @@ static void changes_by_others_act_at_the_next_request(void **state)
     struct account *const account = caller.account;
     assert_int_equal(ask(registry, text, SCOPE_ADMIN, &caller), REALM_PERMISSION_DENIED);
     key.disabled = true;
-    assert_int_equal(store_set_key(other, &key, NULL), REALM_OK);
+    assert_int_equal(store_set_key(other, "test", &key, NULL), REALM_OK);
     assert_int_equal(ask(registry, text, SCOPE_INFERENCE, &caller), REALM_UNAUTHENTICATED);
     key.disabled = false;
     key.expires_s = clock_wall_s() - 1;
-    assert_int_equal(store_set_key(other, &key, NULL), REALM_OK);
+    assert_int_equal(store_set_key(other, "test", &key, NULL), REALM_OK);
     assert_int_equal(ask(registry, text, SCOPE_INFERENCE, &caller), REALM_UNAUTHENTICATED);
     key.expires_s = clock_wall_s() + 1000;
-    assert_int_equal(store_set_key(other, &key, NULL), REALM_OK);
+    assert_int_equal(store_set_key(other, "test", &key, NULL), REALM_OK);
     /* The account is the same one through all of it. */
     assert_int_equal(ask(registry, text, SCOPE_INFERENCE, &caller), REALM_OK);
     assert_ptr_equal(caller.account, account);
     tenant.disabled = true;
-    assert_int_equal(store_set_tenant(other, &tenant, NULL), REALM_OK);
+    assert_int_equal(store_set_tenant(other, "test", &tenant, NULL), REALM_OK);
     assert_int_equal(ask(registry, text, SCOPE_INFERENCE, &caller), REALM_UNAUTHENTICATED);
-    assert_int_equal(store_remove_tenant(other, tenant.id, NULL), REALM_OK);
+    assert_int_equal(store_remove_tenant(other, "test", &tenant, NULL), REALM_OK);
     assert_int_equal(ask(registry, text, SCOPE_INFERENCE, &caller), REALM_UNAUTHENTICATED);
     assert_int_equal(ask(registry, first, SCOPE_INFERENCE, &caller), REALM_OK);
     store_close(other);
@@ -368,7 +370,7 @@ static void a_key_from_outside_goes_with_the_default_tenant(void **state)
     (void)add_tenant(other, "acme");
     assert_int_equal(ask(registry, "mine", SCOPE_ADMIN, &caller), REALM_OK);
     assert_int_equal(store_find_tenant(other, "default", &record, NULL), REALM_OK);
-    assert_int_equal(store_remove_tenant(other, record.id, NULL), REALM_OK);
+    assert_int_equal(store_remove_tenant(other, "test", &record, NULL), REALM_OK);
     assert_int_equal(ask(registry, "mine", SCOPE_ADMIN, &caller), REALM_UNAUTHENTICATED);
     store_close(other);
     tenant_registry_close(registry);
