@@ -34,8 +34,7 @@ show_one(void *context, const struct audit_record *record, struct realm_error *e
     return REALM_OK;
 }
 
-static realm_status
-show(const char *data, uint32_t n_most, bool as_json, struct realm_error *error)
+static realm_status show(const char *data, uint32_t n_most, bool as_json, struct realm_error *error)
 {
     struct store *store;
     struct json_out json;

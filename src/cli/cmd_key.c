@@ -1,5 +1,4 @@
 /* realm key: create, list, set, disable, enable, revoke, rotate. */
-#include "base/alloc.h"
 #include "base/clock.h"
 #include "cli/json_out.h"
 #include "cli/limit_options.h"
@@ -183,59 +182,27 @@ static realm_status create(int argc, char **argv, struct realm_error *error)
     return status == REALM_OK ? show_new(&options, &record, options.tenant, text, error) : status;
 }
 
-/* Tenants by id, gathered before the keys are walked. */
 struct listing {
-    struct tenant_record *tenants;
-    size_t n_tenants;
-    size_t n_room;
     const char *only; /* tenant; NULL: all */
     struct json_out *json;
 };
 
 static realm_status
-gather(void *context, const struct tenant_record *record, struct realm_error *error)
-{
-    struct listing *const listing = context;
-    if (listing->n_tenants == listing->n_room) {
-        const size_t n_room = listing->n_room * 2 + 64;
-        struct tenant_record *const tenants =
-            alloc_zeroed(ALLOC_BASE, n_room, sizeof *listing->tenants);
-        if (tenants == NULL) {
-            return realm_error_out_of_memory(error, n_room * sizeof *tenants, "tenants");
-        }
-        if (listing->n_tenants > 0) {
-            memcpy(tenants, listing->tenants, listing->n_tenants * sizeof *tenants);
-        }
-        alloc_free(listing->tenants);
-        listing->tenants = tenants;
-        listing->n_room = n_room;
-    }
-    listing->tenants[listing->n_tenants++] = *record;
-    return REALM_OK;
-}
-
-static realm_status
 list_one(void *context, const struct key_record *record, struct realm_error *error)
 {
     struct listing *const listing = context;
-    const char *tenant = "?";
     char scopes[SCOPES_TEXT_BYTES];
     (void)error;
-    for (size_t i = 0; i < listing->n_tenants; i++) {
-        if (listing->tenants[i].id == record->tenant) {
-            tenant = listing->tenants[i].name;
-        }
-    }
-    if (listing->only != NULL && strcmp(listing->only, tenant) != 0) {
+    if (listing->only != NULL && strcmp(listing->only, record->tenant_name) != 0) {
         return REALM_OK;
     }
     tenant_scopes_write(record->scopes, scopes);
     if (listing->json != NULL) {
-        put_json(listing->json, record, tenant, NULL);
+        put_json(listing->json, record, record->tenant_name, NULL);
     } else {
         printf("%-8s  %-20s %-20s %-34s %s\n",
                record->id,
-               tenant,
+               record->tenant_name,
                record->name,
                scopes,
                state_of(record));
@@ -268,13 +235,9 @@ static realm_status list(int argc, char **argv, struct realm_error *error)
     if (!options.json) {
         printf("%-8s  %-20s %-20s %-34s\n", "KEY", "TENANT", "NAME", "SCOPES");
     }
-    realm_status status = store_each_tenant(store, gather, &listing, error);
-    if (status == REALM_OK) {
-        status = store_each_key(store, list_one, &listing, error);
-    }
+    const realm_status status = store_each_key(store, list_one, &listing, error);
     json_out_end_array(&json);
     store_close(store);
-    alloc_free(listing.tenants);
     if (status == REALM_OK && options.json) {
         return json_out_print(&json, error);
     }
@@ -423,7 +386,7 @@ static realm_status rotate(int argc, char **argv, struct realm_error *error)
     const realm_status status =
         tenant_rotate_key(store, paths_actor(), id, options.grace_s, &fresh, text, error);
     store_close(store);
-    return status == REALM_OK ? show_new(&options, &fresh, "the same", text, error) : status;
+    return status == REALM_OK ? show_new(&options, &fresh, fresh.tenant_name, text, error) : status;
 }
 
 static const struct command_row rows[] = {

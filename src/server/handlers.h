@@ -33,4 +33,22 @@ void prepare_program_logs(struct exchange *exchange);
 void prepare_program_run(struct exchange *exchange);
 void prepare_program_function(struct exchange *exchange);
 
+/* admin_tenants.c, admin_keys.c, admin_usage.c */
+void prepare_admin_tenant_create(struct exchange *exchange);
+void prepare_admin_tenant_list(struct exchange *exchange);
+void prepare_admin_tenant_show(struct exchange *exchange);
+void prepare_admin_tenant_set(struct exchange *exchange);
+void prepare_admin_tenant_delete(struct exchange *exchange);
+void prepare_admin_key_create(struct exchange *exchange);
+void prepare_admin_key_list(struct exchange *exchange);
+void prepare_admin_key_show(struct exchange *exchange);
+void prepare_admin_key_set(struct exchange *exchange);
+void prepare_admin_key_revoke(struct exchange *exchange);
+void prepare_admin_key_rotate(struct exchange *exchange);
+void prepare_admin_usage(struct exchange *exchange);
+void prepare_admin_price_list(struct exchange *exchange);
+void prepare_admin_price_set(struct exchange *exchange);
+void prepare_admin_price_remove(struct exchange *exchange);
+void prepare_admin_audit(struct exchange *exchange);
+
 #endif

@@ -57,6 +57,22 @@ static const struct route routes[] = {
     {ROUTE_POST, "/tokenize", SCOPE_INFERENCE, .prepare = prepare_tokenize},
     {ROUTE_POST, "/detokenize", SCOPE_INFERENCE, .prepare = prepare_detokenize},
     {ROUTE_POST, "/v1/embeddings", SCOPE_INFERENCE, .prepare = prepare_embeddings},
+    {ROUTE_GET, "/admin/v1/tenants", SCOPE_ADMIN, .prepare = prepare_admin_tenant_list},
+    {ROUTE_POST, "/admin/v1/tenants", SCOPE_ADMIN, .prepare = prepare_admin_tenant_create},
+    {ROUTE_GET, "/admin/v1/tenants/:name", SCOPE_ADMIN, .prepare = prepare_admin_tenant_show},
+    {ROUTE_PATCH, "/admin/v1/tenants/:name", SCOPE_ADMIN, .prepare = prepare_admin_tenant_set},
+    {ROUTE_DELETE, "/admin/v1/tenants/:name", SCOPE_ADMIN, .prepare = prepare_admin_tenant_delete},
+    {ROUTE_GET, "/admin/v1/keys", SCOPE_ADMIN, .prepare = prepare_admin_key_list},
+    {ROUTE_POST, "/admin/v1/keys", SCOPE_ADMIN, .prepare = prepare_admin_key_create},
+    {ROUTE_GET, "/admin/v1/keys/:id", SCOPE_ADMIN, .prepare = prepare_admin_key_show},
+    {ROUTE_PATCH, "/admin/v1/keys/:id", SCOPE_ADMIN, .prepare = prepare_admin_key_set},
+    {ROUTE_DELETE, "/admin/v1/keys/:id", SCOPE_ADMIN, .prepare = prepare_admin_key_revoke},
+    {ROUTE_POST, "/admin/v1/keys/:id/rotate", SCOPE_ADMIN, .prepare = prepare_admin_key_rotate},
+    {ROUTE_GET, "/admin/v1/usage", SCOPE_ADMIN, .prepare = prepare_admin_usage},
+    {ROUTE_GET, "/admin/v1/prices", SCOPE_ADMIN, .prepare = prepare_admin_price_list},
+    {ROUTE_PUT, "/admin/v1/prices/*", SCOPE_ADMIN, .prepare = prepare_admin_price_set},
+    {ROUTE_DELETE, "/admin/v1/prices/*", SCOPE_ADMIN, .prepare = prepare_admin_price_remove},
+    {ROUTE_GET, "/admin/v1/audit", SCOPE_ADMIN, .prepare = prepare_admin_audit},
 };
 
 #define N_ROUTES (sizeof routes / sizeof routes[0])

@@ -492,3 +492,13 @@ const struct account *tenant_registry_account_at(const struct tenant_registry *r
     }
     return tenant != NULL ? tenant->account : NULL;
 }
+
+struct store *tenant_registry_store(const struct tenant_registry *registry)
+{
+    return registry->store;
+}
+
+struct usage *tenant_registry_usage(const struct tenant_registry *registry)
+{
+    return registry->usage;
+}

@@ -26,6 +26,7 @@ struct tenant_record {
 struct key_record {
     char id[KEY_ID_LENGTH + 1];
     int64_t tenant;
+    char tenant_name[TENANT_NAME_BYTES]; /* of what was read; not written */
     char name[KEY_NAME_BYTES];
     uint8_t hash[KEY_HASH_BYTES];
     uint32_t scopes;

@@ -60,6 +60,8 @@ static const char *const migrations[] = {
 #define N_TENANT_COLUMNS 5
 #define KEY_COLUMNS      "id, tenant, name, hash, scopes, created_s, expires_s, disabled"
 #define N_KEY_COLUMNS    8
+#define KEY_READ_COLUMNS                                                                           \
+    KEY_COLUMNS "{, #}, (SELECT t.name FROM tenants AS t WHERE t.id = keys.tenant)"
 /* Columns of struct limits, which tenants and keys have alike: priority, models and those of
  * limits.def. */
 #define N_LIMIT_COLUMNS (2 + N_LIMITS)
@@ -290,6 +292,8 @@ static struct key_record read_key(struct database_row *row)
     database_row_text(row, 2, sizeof record.name, record.name);
     database_row_blob(row, 3, sizeof record.hash, record.hash);
     read_limits(row, N_KEY_COLUMNS, &record.limits);
+    database_row_text(
+        row, N_KEY_COLUMNS + N_LIMIT_COLUMNS, sizeof record.tenant_name, record.tenant_name);
     return record;
 }
 
@@ -565,7 +569,7 @@ realm_status store_find_key(struct store *store,
     struct visitor visitor = {.key = keep_key, .context = out};
     out->id[0] = '\0';
     REALM_TRY(each_row(
-        store, "SELECT " KEY_COLUMNS "{, #} FROM keys WHERE id = ?", &value, &visitor, error));
+        store, "SELECT " KEY_READ_COLUMNS " FROM keys WHERE id = ?", &value, &visitor, error));
     return out->id[0] != '\0'
                ? REALM_OK
                : realm_error_set(error, REALM_NOT_FOUND, "there is no key %.32s", id);
@@ -576,7 +580,7 @@ store_each_key(struct store *store, store_key_visit visit, void *context, struct
 {
     struct visitor visitor = {.key = visit, .context = context};
     return each_row(store,
-                    "SELECT " KEY_COLUMNS "{, #} FROM keys ORDER BY created_s, id",
+                    "SELECT " KEY_READ_COLUMNS " FROM keys ORDER BY created_s, id",
                     NULL,
                     &visitor,
                     error);

@@ -132,6 +132,10 @@ void tenant_settle(const struct tenant_grant *grant,
                    struct tenant_ticket *ticket,
                    const struct usage_entry *used);
 
+/* What stands behind it; both take any thread. */
+struct store *tenant_registry_store(const struct tenant_registry *registry);
+struct usage *tenant_registry_usage(const struct tenant_registry *registry);
+
 /* Account of the index-th tenant, for metrics; NULL behind the last. */
 const struct account *tenant_registry_account_at(const struct tenant_registry *registry,
                                                  uint32_t index);

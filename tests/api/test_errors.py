@@ -46,8 +46,8 @@ def test_an_unknown_model_is_not_found(client):
 
 
 def test_an_unknown_url_is_not_found(client):
-    error = raised(openai.NotFoundError, client.embeddings.create, model="smollm2", input="x")
-    assert error.code == "unknown_url" and "/v1/embeddings" in error.body["message"]
+    error = raised(openai.NotFoundError, client.moderations.create, input="x")
+    assert error.code == "unknown_url" and "/v1/moderations" in error.body["message"]
 
 
 @pytest.mark.parametrize("key", ["wrong", "rlm_" + "0" * 49, KEY + "x", "x" * 5000])
