@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Formats our C files with the tree's .clang-format, or checks that they are formatted.
+# Formats our C files with the tree's .clang-format, and programs of tenants in Rust and Go with their
+# languages' own tools where those are installed; or checks that they are formatted.
 #
 #   tools/format.sh [--check]
 set -euo pipefail
@@ -17,3 +18,19 @@ for folder in include src tests tools examples bench guests deps/include deps/te
     [ ! -d "$folder" ] || folders+=("$folder")
 done
 find "${folders[@]}" -name '*.[ch]' -print0 | xargs -0 -n 20 "$format" "${mode[@]}"
+
+mapfile -t rust < <(find guests tests/guests -name target -prune -o -name '*.rs' -print)
+if command -v rustfmt >/dev/null; then
+    rustfmt --config-path guests/rustfmt.toml ${1:+--check} "${rust[@]}"
+fi
+if command -v gofmt >/dev/null; then
+    if [ "${1:-}" = --check ]; then
+        unformatted=$(gofmt -l guests tests/guests)
+        [ -z "$unformatted" ] || {
+            echo "format: not as gofmt has it: $unformatted" >&2
+            exit 1
+        }
+    else
+        gofmt -w guests tests/guests
+    fi
+fi
