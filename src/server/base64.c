@@ -5,8 +5,8 @@ static void write_group(struct base64_writer *writer)
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     const uint32_t bits = writer->bits << 8 * (3 - writer->n_bytes);
     for (uint32_t i = 0; i < 4; i++) {
-        strbuf_append_char(writer->out,
-                           i <= writer->n_bytes ? digits[bits >> (18 - 6 * i) & 63] : '=');
+        const char digit = digits[bits >> (18 - 6 * i) & 63];
+        strbuf_append_char(writer->out, i <= writer->n_bytes ? digit : (char)'=');
     }
     writer->bits = 0;
     writer->n_bytes = 0;

@@ -19,6 +19,7 @@ void prepare_response_get(struct exchange *exchange);
 void prepare_response_delete(struct exchange *exchange);
 void prepare_response_cancel(struct exchange *exchange);
 void prepare_response_items(struct exchange *exchange);
+void prepare_openapi(struct exchange *exchange);
 void prepare_text(struct exchange *exchange);
 
 /* programs.c */

@@ -322,32 +322,30 @@ static realm_status add_instructions(struct field_reader *reader, json_t *messag
     return json_array_insert_new(messages, 0, system) == 0 ? REALM_OK : out_of_memory(reader);
 }
 
-static realm_status make_response(struct field_reader *reader, struct response **out)
+/* The completion's; NULL: no memory. */
+static struct response *make_response(struct field_reader *reader)
 {
     struct response *const response = alloc_zeroed(ALLOC_SERVER, 1, sizeof *response);
-    if (response == NULL) {
-        return out_of_memory(reader);
+    if (response != NULL) {
+        response->completion = reader->completion;
+        response->keep = !reader->no_store;
+        strbuf_init(&response->items, ALLOC_SERVER, MAX_GATHERED);
+        atomic_init(&response->cancelled, false);
+        reader->completion->response = response;
     }
-    response->completion = reader->completion;
-    response->keep = !reader->no_store;
-    strbuf_init(&response->items, ALLOC_SERVER, MAX_GATHERED);
-    atomic_init(&response->cancelled, false);
-    reader->completion->response = response;
-    *out = response;
-    return REALM_OK;
+    return response;
 }
 
 realm_status response_prepare(struct field_reader *reader)
 {
-    struct response *response = NULL;
     if (reader->prompt == NULL) {
         return problem_set(reader->problem, REALM_INVALID_ARGUMENT, "input", "input is missing");
     }
     json_t *const messages = json_array();
-    if (own(reader, messages) == NULL) {
+    struct response *const response = own(reader, messages) != NULL ? make_response(reader) : NULL;
+    if (response == NULL) {
         return out_of_memory(reader);
     }
-    REALM_TRY(make_response(reader, &response));
     REALM_TRY(make_echo(reader, &response->echo));
     REALM_TRY(read_conversation(reader, response, messages));
     REALM_TRY(add_instructions(reader, messages));

@@ -14,6 +14,7 @@ static const struct route routes[] = {
     {ROUTE_GET, "/health", .answer = answer_health},
     {ROUTE_GET, "/ready", .answer = answer_ready},
     {ROUTE_GET, "/metrics", SCOPE_METRICS, .answer = answer_metrics},
+    {ROUTE_GET, "/openapi.json", SCOPE_ALL, .prepare = prepare_openapi},
     {ROUTE_GET, "/v1/models", SCOPE_INFERENCE, .answer = answer_models},
     {ROUTE_GET, "/v1/models/*", SCOPE_INFERENCE, .answer = answer_model},
     {ROUTE_POST, "/v1/chat/completions", SCOPE_INFERENCE, .prepare = prepare_chat},
