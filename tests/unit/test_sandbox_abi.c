@@ -1,4 +1,4 @@
-/* The ABI's table, its header and its page tell of the same calls. */
+/* The ABI's table, its header, its page and the SDKs tell of the same calls. */
 #include "guests/harness.h"
 #include "sandbox/linker.h"
 
@@ -54,6 +54,31 @@ static void every_call_stands_in_table_header_and_page(void **state)
     alloc_free(page);
 }
 
+/* C programs include the header itself. */
+static void every_call_stands_in_the_sdks(void **state)
+{
+    (void)state;
+    char *rust = read_whole("guests/sdk-rust/src/abi.rs");
+    char *go = read_whole("guests/sdk-go/abi.go");
+    uint32_t n = 0;
+    for (; linker_row(n) != NULL; n++) {
+        const char *name = linker_row(n)->name;
+        char words[128];
+        (void)snprintf(words, sizeof words, "    pub fn %s(", name);
+        if (count(rust, words) != 1) {
+            fail_msg("guests/sdk-rust/src/abi.rs does not have %s", name);
+        }
+        (void)snprintf(words, sizeof words, "//go:wasmimport realm_v1 %s\n", name);
+        if (count(go, words) != 1) {
+            fail_msg("guests/sdk-go/abi.go does not have %s", name);
+        }
+    }
+    assert_int_equal(count(rust, "    pub fn "), n);
+    assert_int_equal(count(go, "//go:wasmimport"), n);
+    alloc_free(rust);
+    alloc_free(go);
+}
+
 int main(int argc, char **argv)
 {
     if (harness_is_compiler(argc, argv)) {
@@ -61,6 +86,7 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_call_stands_in_table_header_and_page),
+        cmocka_unit_test(every_call_stands_in_the_sdks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
