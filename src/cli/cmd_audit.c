@@ -1,8 +1,7 @@
 /* realm audit: who changed what. */
 #include "cli/command.h"
 #include "cli/json_out.h"
-#include "cli/paths.h"
-#include "tenant/tenant.h"
+#include "cli/store_command.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -34,21 +33,15 @@ show_one(void *context, const struct audit_record *record, struct realm_error *e
     return REALM_OK;
 }
 
-static realm_status show(const char *data, uint32_t n_most, bool as_json, struct realm_error *error)
+static realm_status
+show(struct store *store, uint32_t n_most, bool as_json, struct realm_error *error)
 {
-    struct store *store;
     struct json_out json;
-    char folder[PATHS_BYTES];
-    if (data == NULL) {
-        REALM_TRY(paths_data_folder(folder, error));
-    }
-    REALM_TRY(tenant_store_open(data != NULL ? data : folder, &store, error));
     json_out_init(&json);
     json_out_begin_array(&json, NULL);
     const realm_status status =
         store_each_audit(store, 0, n_most, show_one, as_json ? &json : NULL, error);
     json_out_end_array(&json);
-    store_close(store);
     if (status == REALM_OK && as_json) {
         return json_out_print(&json, error);
     }
@@ -64,7 +57,7 @@ realm_status cmd_audit(int argc, char **argv, struct realm_error *error)
     const struct arg_option table[] = {
         {"limit", 'n', ARG_U32, &n_most, "N", "so many, the newest first (50)", 1, 1000000},
         {"json", 0, ARG_FLAG, &as_json, NULL, "with what was before and after", 0, 0},
-        {"data", 0, ARG_TEXT, &data, "DIR", "the server's data (~/.local/share/realm)", 0, 0},
+        STORE_DATA_OPTION(data),
         {0}};
     const struct arg_command command = {
         .usage = "realm audit [options]",
@@ -72,12 +65,13 @@ realm_status cmd_audit(int argc, char **argv, struct realm_error *error)
         .examples = "  realm audit -n 10\n  realm audit --json\n",
         .options = table,
     };
-    struct arg_operands operands;
-    bool help;
-    REALM_TRY(args_parse(&command, argc, argv, &operands, &help, error));
-    if (help) {
-        args_print_help(&command);
+    const char *operand = NULL;
+    struct store *store;
+    REALM_TRY(store_command_begin(&command, argc, argv, &data, &operand, &store, error));
+    if (store == NULL) {
         return REALM_OK;
     }
-    return show(data, n_most, as_json, error);
+    const realm_status status = show(store, n_most, as_json, error);
+    store_close(store);
+    return status;
 }

@@ -3,8 +3,8 @@
 #include "cli/json_out.h"
 #include "cli/limit_options.h"
 #include "cli/paths.h"
+#include "cli/store_command.h"
 #include "cli/subcommands.h"
-#include "tenant/tenant.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,31 +25,6 @@ struct key_options {
 
 static const struct key_options defaults = {
     .tenant = "default", .name = "", .scopes = "inference", .grace_s = DEFAULT_GRACE_S};
-
-/* Parses and opens; *store is NULL when help was shown. */
-static realm_status begin(const struct arg_command *command,
-                          int argc,
-                          char **argv,
-                          const struct key_options *options,
-                          const char **operand,
-                          struct store **store,
-                          struct realm_error *error)
-{
-    struct arg_operands operands;
-    char folder[PATHS_BYTES];
-    bool help;
-    *store = NULL;
-    REALM_TRY(args_parse(command, argc, argv, &operands, &help, error));
-    if (help) {
-        args_print_help(command);
-        return REALM_OK;
-    }
-    *operand = operands.n > 0 ? operands.items[0] : NULL;
-    if (options->data == NULL) {
-        REALM_TRY(paths_data_folder(folder, error));
-    }
-    return tenant_store_open(options->data != NULL ? options->data : folder, store, error);
-}
 
 static const char *state_of(const struct key_record *record)
 {
@@ -120,10 +95,6 @@ static realm_status show_limits(const struct key_options *options,
     return REALM_OK;
 }
 
-#define DATA_OPTION                                                                                \
-    {"data", 0, ARG_TEXT, &options.data, "DIR", "the server's data (~/.local/share/realm)", 0, 0}
-#define JSON_OPTION {"json", 0, ARG_FLAG, &options.json, NULL, "for machines", 0, 0}
-
 static realm_status make(struct store *store,
                          const struct key_options *options,
                          struct key_record *record,
@@ -156,8 +127,8 @@ static realm_status create(int argc, char **argv, struct realm_error *error)
          0,
          0},
         {"expires", 0, ARG_U32, &options.days, "DAYS", "ends by itself (never)", 1, 36500},
-        DATA_OPTION,
-        JSON_OPTION,
+        STORE_DATA_OPTION(options.data),
+        STORE_JSON_OPTION(options.json),
         {0}};
     struct arg_option table[LIMIT_OPTIONS_MAX];
     limit_options_make(&options.limits, true, rest, table);
@@ -173,7 +144,7 @@ static realm_status create(int argc, char **argv, struct realm_error *error)
     struct store *store;
     struct key_record record = {.tenant = 0};
     char text[KEY_TEXT_LENGTH + 1];
-    REALM_TRY(begin(&command, argc, argv, &options, &operand, &store, error));
+    REALM_TRY(store_command_begin(&command, argc, argv, &options.data, &operand, &store, error));
     if (store == NULL) {
         return REALM_OK;
     }
@@ -215,8 +186,8 @@ static realm_status list(int argc, char **argv, struct realm_error *error)
     struct key_options options = {.tenant = NULL};
     const struct arg_option table[] = {
         {"tenant", 0, ARG_TEXT, &options.tenant, "NAME", "only this tenant's", 0, 0},
-        DATA_OPTION,
-        JSON_OPTION,
+        STORE_DATA_OPTION(options.data),
+        STORE_JSON_OPTION(options.json),
         {0}};
     const struct arg_command command = {.usage = "realm key list [options]",
                                         .summary = "The keys, by their ids.",
@@ -225,7 +196,7 @@ static realm_status list(int argc, char **argv, struct realm_error *error)
     const char *operand = NULL;
     struct store *store;
     struct json_out json;
-    REALM_TRY(begin(&command, argc, argv, &options, &operand, &store, error));
+    REALM_TRY(store_command_begin(&command, argc, argv, &options.data, &operand, &store, error));
     if (store == NULL) {
         return REALM_OK;
     }
@@ -256,13 +227,13 @@ static realm_status on_key(const char *usage,
                            struct realm_error *error)
 {
     struct key_options options = defaults;
-    const struct arg_option table[] = {DATA_OPTION, {0}};
+    const struct arg_option table[] = {STORE_DATA_OPTION(options.data), {0}};
     const struct arg_command command = {
         .usage = usage, .summary = summary, .options = table, .min_operands = 1, .max_operands = 1};
     const char *id = NULL;
     struct store *store;
     struct key_record record;
-    REALM_TRY(begin(&command, argc, argv, &options, &id, &store, error));
+    REALM_TRY(store_command_begin(&command, argc, argv, &options.data, &id, &store, error));
     if (store == NULL) {
         return REALM_OK;
     }
@@ -321,8 +292,8 @@ static realm_status set(int argc, char **argv, struct realm_error *error)
     const struct arg_option rest[] = {
         {"name", 0, ARG_TEXT, &options.name, "TEXT", "what it is for", 0, 0},
         {"expires", 0, ARG_U32, &options.days, "DAYS", "ends by itself, from now", 1, 36500},
-        DATA_OPTION,
-        JSON_OPTION,
+        STORE_DATA_OPTION(options.data),
+        STORE_JSON_OPTION(options.json),
         {0}};
     struct arg_option table[LIMIT_OPTIONS_MAX];
     limit_options_make(&options.limits, true, rest, table);
@@ -338,7 +309,7 @@ static realm_status set(int argc, char **argv, struct realm_error *error)
     const char *id = NULL;
     struct store *store;
     struct key_record record;
-    REALM_TRY(begin(&command, argc, argv, &options, &id, &store, error));
+    REALM_TRY(store_command_begin(&command, argc, argv, &options.data, &id, &store, error));
     if (store == NULL) {
         return REALM_OK;
     }
@@ -364,8 +335,8 @@ static realm_status rotate(int argc, char **argv, struct realm_error *error)
     struct key_options options = defaults;
     const struct arg_option table[] = {
         {"grace", 0, ARG_U32, &options.grace_s, "S", "seconds both keys hold (3600)", 0, 1 << 30},
-        DATA_OPTION,
-        JSON_OPTION,
+        STORE_DATA_OPTION(options.data),
+        STORE_JSON_OPTION(options.json),
         {0}};
     const struct arg_command command = {
         .usage = "realm key rotate ID [options]",
@@ -379,7 +350,7 @@ static realm_status rotate(int argc, char **argv, struct realm_error *error)
     struct store *store;
     struct key_record fresh;
     char text[KEY_TEXT_LENGTH + 1];
-    REALM_TRY(begin(&command, argc, argv, &options, &id, &store, error));
+    REALM_TRY(store_command_begin(&command, argc, argv, &options.data, &id, &store, error));
     if (store == NULL) {
         return REALM_OK;
     }

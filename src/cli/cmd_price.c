@@ -2,8 +2,8 @@
 #include "cli/decimal.h"
 #include "cli/json_out.h"
 #include "cli/paths.h"
+#include "cli/store_command.h"
 #include "cli/subcommands.h"
-#include "tenant/tenant.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,35 +16,6 @@ struct price_options {
     const char *currency;
     bool json;
 };
-
-#define DATA_OPTION                                                                                \
-    {"data", 0, ARG_TEXT, &options.data, "DIR", "the server's data (~/.local/share/realm)", 0, 0}
-#define JSON_OPTION {"json", 0, ARG_FLAG, &options.json, NULL, "for machines", 0, 0}
-
-/* Parses and opens; *store is NULL when help was shown. */
-static realm_status begin(const struct arg_command *command,
-                          int argc,
-                          char **argv,
-                          const struct price_options *options,
-                          const char **operand,
-                          struct store **store,
-                          struct realm_error *error)
-{
-    struct arg_operands operands;
-    char folder[PATHS_BYTES];
-    bool help;
-    *store = NULL;
-    REALM_TRY(args_parse(command, argc, argv, &operands, &help, error));
-    if (help) {
-        args_print_help(command);
-        return REALM_OK;
-    }
-    *operand = operands.n > 0 ? operands.items[0] : NULL;
-    if (options->data == NULL) {
-        REALM_TRY(paths_data_folder(folder, error));
-    }
-    return tenant_store_open(options->data != NULL ? options->data : folder, store, error);
-}
 
 static realm_status read_price(const struct price_options *options,
                                const char *model,
@@ -87,7 +58,7 @@ static realm_status set(int argc, char **argv, struct realm_error *error)
          0},
         {"output", 0, ARG_TEXT, &options.output, "AMOUNT", "for a million tokens of answers", 0, 0},
         {"currency", 0, ARG_TEXT, &options.currency, "CODE", "shown beside it (USD)", 0, 0},
-        DATA_OPTION,
+        STORE_DATA_OPTION(options.data),
         {0}};
     const struct arg_command command = {
         .usage = "realm price set MODEL --input AMOUNT --output AMOUNT [options]",
@@ -100,7 +71,7 @@ static realm_status set(int argc, char **argv, struct realm_error *error)
     const char *model = NULL;
     struct store *store;
     struct price_record record;
-    REALM_TRY(begin(&command, argc, argv, &options, &model, &store, error));
+    REALM_TRY(store_command_begin(&command, argc, argv, &options.data, &model, &store, error));
     if (store == NULL) {
         return REALM_OK;
     }
@@ -141,14 +112,15 @@ list_one(void *context, const struct price_record *record, struct realm_error *e
 static realm_status list(int argc, char **argv, struct realm_error *error)
 {
     struct price_options options = {.data = NULL};
-    const struct arg_option table[] = {DATA_OPTION, JSON_OPTION, {0}};
+    const struct arg_option table[] = {
+        STORE_DATA_OPTION(options.data), STORE_JSON_OPTION(options.json), {0}};
     const struct arg_command command = {.usage = "realm price list [options]",
                                         .summary = "The prices, for a million tokens.",
                                         .options = table};
     const char *operand = NULL;
     struct store *store;
     struct json_out json;
-    REALM_TRY(begin(&command, argc, argv, &options, &operand, &store, error));
+    REALM_TRY(store_command_begin(&command, argc, argv, &options.data, &operand, &store, error));
     if (store == NULL) {
         return REALM_OK;
     }
@@ -171,7 +143,7 @@ static realm_status list(int argc, char **argv, struct realm_error *error)
 static realm_status rm(int argc, char **argv, struct realm_error *error)
 {
     struct price_options options = {.data = NULL};
-    const struct arg_option table[] = {DATA_OPTION, {0}};
+    const struct arg_option table[] = {STORE_DATA_OPTION(options.data), {0}};
     const struct arg_command command = {
         .usage = "realm price rm MODEL [options]",
         .summary = "Removes a model's price: its requests cost nothing from now on.",
@@ -181,7 +153,7 @@ static realm_status rm(int argc, char **argv, struct realm_error *error)
     };
     const char *model = NULL;
     struct store *store;
-    REALM_TRY(begin(&command, argc, argv, &options, &model, &store, error));
+    REALM_TRY(store_command_begin(&command, argc, argv, &options.data, &model, &store, error));
     if (store == NULL) {
         return REALM_OK;
     }

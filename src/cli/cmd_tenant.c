@@ -2,8 +2,8 @@
 #include "cli/json_out.h"
 #include "cli/limit_options.h"
 #include "cli/paths.h"
+#include "cli/store_command.h"
 #include "cli/subcommands.h"
-#include "tenant/tenant.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,17 +17,6 @@ struct tenant_options {
     bool yes;
     bool json;
 };
-
-static realm_status
-open_store(const struct tenant_options *options, struct store **out, struct realm_error *error)
-{
-    char folder[PATHS_BYTES];
-    if (options->data != NULL) {
-        return tenant_store_open(options->data, out, error);
-    }
-    REALM_TRY(paths_data_folder(folder, error));
-    return tenant_store_open(folder, out, error);
-}
 
 static realm_status
 apply(const struct tenant_options *options, struct tenant_record *record, struct realm_error *error)
@@ -61,36 +50,11 @@ static realm_status show(const struct tenant_options *options,
     return REALM_OK;
 }
 
-/* Parses; *record gets the tenant that the operand names, when `wanted`.  The store is open on
- * success and not for help. */
-static realm_status begin(const struct arg_command *command,
-                          int argc,
-                          char **argv,
-                          const struct tenant_options *options,
-                          const char **name,
-                          struct store **store,
-                          struct realm_error *error)
-{
-    struct arg_operands operands;
-    bool help;
-    *store = NULL;
-    REALM_TRY(args_parse(command, argc, argv, &operands, &help, error));
-    if (help) {
-        args_print_help(command);
-        return REALM_OK;
-    }
-    *name = operands.n > 0 ? operands.items[0] : NULL;
-    return open_store(options, store, error);
-}
-
-#define DATA_OPTION                                                                                \
-    {"data", 0, ARG_TEXT, &options.data, "DIR", "the server's data (~/.local/share/realm)", 0, 0}
-#define JSON_OPTION {"json", 0, ARG_FLAG, &options.json, NULL, "for machines", 0, 0}
-
 static realm_status create(int argc, char **argv, struct realm_error *error)
 {
     struct tenant_options options = {.data = NULL};
-    const struct arg_option rest[] = {DATA_OPTION, JSON_OPTION, {0}};
+    const struct arg_option rest[] = {
+        STORE_DATA_OPTION(options.data), STORE_JSON_OPTION(options.json), {0}};
     struct arg_option table[LIMIT_OPTIONS_MAX];
     limit_options_make(&options.limits, false, rest, table);
     const struct arg_command command = {
@@ -104,7 +68,7 @@ static realm_status create(int argc, char **argv, struct realm_error *error)
     };
     const char *name = NULL;
     struct store *store;
-    REALM_TRY(begin(&command, argc, argv, &options, &name, &store, error));
+    REALM_TRY(store_command_begin(&command, argc, argv, &options.data, &name, &store, error));
     if (store == NULL) {
         return REALM_OK;
     }
@@ -141,12 +105,13 @@ list_one(void *context, const struct tenant_record *record, struct realm_error *
 static realm_status list(int argc, char **argv, struct realm_error *error)
 {
     struct tenant_options options = {.data = NULL};
-    const struct arg_option table[] = {DATA_OPTION, JSON_OPTION, {0}};
+    const struct arg_option table[] = {
+        STORE_DATA_OPTION(options.data), STORE_JSON_OPTION(options.json), {0}};
     const struct arg_command command = {
         .usage = "realm tenant list [options]", .summary = "The tenants.", .options = table};
     const char *name = NULL;
     struct store *store;
-    REALM_TRY(begin(&command, argc, argv, &options, &name, &store, error));
+    REALM_TRY(store_command_begin(&command, argc, argv, &options.data, &name, &store, error));
     if (store == NULL) {
         return REALM_OK;
     }
@@ -170,7 +135,8 @@ static realm_status list(int argc, char **argv, struct realm_error *error)
 static realm_status show_command(int argc, char **argv, struct realm_error *error)
 {
     struct tenant_options options = {.data = NULL};
-    const struct arg_option table[] = {DATA_OPTION, JSON_OPTION, {0}};
+    const struct arg_option table[] = {
+        STORE_DATA_OPTION(options.data), STORE_JSON_OPTION(options.json), {0}};
     const struct arg_command command = {
         .usage = "realm tenant show NAME [options]",
         .summary = "One tenant and its limits.",
@@ -181,7 +147,7 @@ static realm_status show_command(int argc, char **argv, struct realm_error *erro
     const char *name = NULL;
     struct store *store;
     struct tenant_record record;
-    REALM_TRY(begin(&command, argc, argv, &options, &name, &store, error));
+    REALM_TRY(store_command_begin(&command, argc, argv, &options.data, &name, &store, error));
     if (store == NULL) {
         return REALM_OK;
     }
@@ -196,8 +162,8 @@ static realm_status set(int argc, char **argv, struct realm_error *error)
     const struct arg_option rest[] = {
         {"disable", 0, ARG_FLAG, &options.disable, NULL, "refuse its keys", 0, 0},
         {"enable", 0, ARG_FLAG, &options.enable, NULL, "take them again", 0, 0},
-        DATA_OPTION,
-        JSON_OPTION,
+        STORE_DATA_OPTION(options.data),
+        STORE_JSON_OPTION(options.json),
         {0}};
     struct arg_option table[LIMIT_OPTIONS_MAX];
     limit_options_make(&options.limits, false, rest, table);
@@ -214,7 +180,7 @@ static realm_status set(int argc, char **argv, struct realm_error *error)
     const char *name = NULL;
     struct store *store;
     struct tenant_record record;
-    REALM_TRY(begin(&command, argc, argv, &options, &name, &store, error));
+    REALM_TRY(store_command_begin(&command, argc, argv, &options.data, &name, &store, error));
     if (store == NULL) {
         return REALM_OK;
     }
@@ -232,8 +198,9 @@ static realm_status set(int argc, char **argv, struct realm_error *error)
 static realm_status delete(int argc, char **argv, struct realm_error *error)
 {
     struct tenant_options options = {.data = NULL};
-    const struct arg_option table[] = {
-        {"yes", 0, ARG_FLAG, &options.yes, NULL, "really", 0, 0}, DATA_OPTION, {0}};
+    const struct arg_option table[] = {{"yes", 0, ARG_FLAG, &options.yes, NULL, "really", 0, 0},
+                                       STORE_DATA_OPTION(options.data),
+                                       {0}};
     const struct arg_command command = {
         .usage = "realm tenant delete NAME --yes",
         .summary = "Removes a tenant with all its keys.",
@@ -244,7 +211,7 @@ static realm_status delete(int argc, char **argv, struct realm_error *error)
     const char *name = NULL;
     struct store *store;
     struct tenant_record record;
-    REALM_TRY(begin(&command, argc, argv, &options, &name, &store, error));
+    REALM_TRY(store_command_begin(&command, argc, argv, &options.data, &name, &store, error));
     if (store == NULL) {
         return REALM_OK;
     }
