@@ -38,6 +38,8 @@ struct serve {
     const char *cpu_level;
     uint32_t drain_s;
     uint32_t client_timeout_s;
+    uint32_t max_connections;
+    uint32_t max_tenant_connections;
     uint32_t log_format;
     uint32_t log_level;
 };
@@ -179,6 +181,8 @@ static realm_status run_server(const struct serve *serve,
         .extra_key = serve->key,
         .drain_timeout_s = serve->drain_s,
         .client_timeout_s = serve->client_timeout_s,
+        .max_connections = serve->max_connections,
+        .max_tenant_connections = serve->max_tenant_connections,
     };
     struct server *server;
     /* Bound first: a taken port is told before the models are read. */
@@ -349,6 +353,22 @@ realm_status cmd_serve(int argc, char **argv, struct realm_error *error)
          "seconds a client may be silent while it sends or takes (30)",
          1,
          86400},
+        {"max-connections",
+         0,
+         ARG_U32,
+         &serve.max_connections,
+         "N",
+         "WebSocket connections at once (16384)",
+         1,
+         1 << 20},
+        {"max-tenant-connections",
+         0,
+         ARG_U32,
+         &serve.max_tenant_connections,
+         "N",
+         "so, of one tenant (as many)",
+         1,
+         1 << 20},
         {"cpu",
          0,
          ARG_TEXT,

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "server/route.h"
+#include "server/ws.h"
 
 #include <libwebsockets.h>
 #include <string.h>
@@ -70,21 +71,7 @@ static bool authenticate(struct exchange *exchange)
                       "an API key is needed: send the header Authorization: Bearer rlm_...");
         return false;
     }
-    struct tenant_caller caller;
-    struct realm_error error;
-    const realm_status status = tenant_registry_authenticate(
-        exchange->server->registry, key, strlen(key), exchange->route->scopes, &caller, &error);
-    memcpy(exchange->key_id, caller.key_id, sizeof exchange->key_id);
-    if (status != REALM_OK) {
-        exchange_fail(exchange, status, NULL, "%s", error.message);
-        return false;
-    }
-    memcpy(exchange->tenant, caller.tenant, sizeof exchange->tenant);
-    exchange->tenant_id = caller.tenant_id;
-    exchange->scopes = caller.scopes;
-    exchange->account = caller.account; /* both references are the exchange's now */
-    exchange->grant = caller.grant;
-    return true;
+    return exchange_authenticate(exchange, key);
 }
 
 /* What the head says of the body. */
@@ -368,6 +355,9 @@ static int write_head(struct exchange *exchange)
     if (exchange->http_status == 401) {
         failed |= add_header(wsi, "www-authenticate:", "Bearer", &at, end);
     }
+    if (exchange->upgrade) {
+        memcpy(begin, "HTTP/1.1", 8); /* the library does not know the version yet */
+    }
     failed |= lws_finalize_write_http_header(wsi, begin, &at, end);
     exchange->headers_sent = true;
     return failed != 0 ? -1 : 0;
@@ -442,20 +432,48 @@ static void on_gone(struct conn *conn)
     }
 }
 
-/* Clients that would rather speak another protocol are told so; some always ask for HTTP/2. */
-static int refuse_upgrade(struct lws *wsi, const char *protocol)
+/* True: the connection may become a WebSocket, and has a session. */
+static bool accept_websocket(struct exchange *exchange, const char *protocol)
+{
+    char key[MAX_KEY_BYTES] = "";
+    char *uri;
+    int n_uri;
+    const int method = lws_http_get_uri_and_method(exchange->wsi, &uri, &n_uri);
+    if (strcasecmp(protocol, "websocket") != 0 || method != LWSHUMETH_GET ||
+        n_uri != (int)strlen(WS_PATH) || memcmp(uri, WS_PATH, strlen(WS_PATH)) != 0) {
+        exchange->problem.http_status = 501;
+        exchange_fail(exchange,
+                      REALM_UNSUPPORTED,
+                      "upgrade_refused",
+                      "the connection cannot be upgraded to %.20s here; send HTTP/1.1 without "
+                      "Upgrade, or a WebSocket to " WS_PATH,
+                      protocol);
+        return false;
+    }
+    (void)snprintf(exchange->path, sizeof exchange->path, "%s", WS_PATH);
+    exchange->route = route_find(exchange, ROUTE_GET);
+    const bool has_key = lws_hdr_total_length(exchange->wsi, WSI_TOKEN_HTTP_AUTHORIZATION) > 0;
+    if (exchange->route == NULL || (has_key && !authenticate(exchange))) {
+        return false;
+    }
+    (void)(has_key && read_key(exchange->wsi, key));
+    return ws_accept(exchange, key);
+}
+
+/* Clients that would rather speak another protocol than ours are told so; some always ask for
+ * HTTP/2. */
+static int on_upgrade(struct lws *wsi, const char *protocol)
 {
     struct conn conn = {.exchange = exchange_create(server_of(wsi), wsi)};
     if (conn.exchange == NULL) {
         return -1;
     }
+    if (accept_websocket(conn.exchange, protocol)) {
+        exchange_destroy(conn.exchange);
+        return 0;
+    }
+    conn.exchange->upgrade = true;
     conn.exchange->last_of_connection = true;
-    conn.exchange->problem.http_status = 501;
-    exchange_fail(conn.exchange,
-                  REALM_UNSUPPORTED,
-                  "upgrade_refused",
-                  "the connection cannot be upgraded to %.20s; send HTTP/1.1 without Upgrade",
-                  protocol);
     (void)on_writable(wsi, &conn); /* the head */
     (void)on_writable(wsi, &conn); /* the body */
     if (conn.exchange != NULL) {
@@ -475,7 +493,7 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
     case LWS_CALLBACK_HTTP:
         return on_head(wsi, conn);
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        return refuse_upgrade(wsi, in);
+        return on_upgrade(wsi, in);
     case LWS_CALLBACK_HTTP_BODY:
         return conn->exchange != NULL ? on_body(conn->exchange, in, n_bytes) : -1;
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
@@ -486,7 +504,13 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
         if (conn != NULL) {
             on_gone(conn);
         }
+        ws_forget(wsi);
         return 0;
+    case LWS_CALLBACK_ESTABLISHED:
+    case LWS_CALLBACK_RECEIVE:
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+    case LWS_CALLBACK_CLOSED:
+        return ws_on_event(wsi, (int)reason, in, n_bytes);
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED: {
         struct server *const server = server_of(wsi);
         conn_take_ready(server);
@@ -502,6 +526,7 @@ const struct lws_protocols *conn_protocols(void)
 {
     static const struct lws_protocols protocols[] = {
         {.name = "http", .callback = on_event, .per_session_data_size = sizeof(struct conn)},
+        {.name = "realm.v1", .callback = on_event, .per_session_data_size = sizeof(struct conn)},
         {.name = NULL},
     };
     return protocols;
@@ -515,7 +540,7 @@ void conn_take_ready(struct server *server)
         for (uint32_t i = 0; i < n; i++) {
             struct exchange *const exchange = items[i];
             exchange->preparing = false;
-            if (exchange->wsi == NULL) {
+            if (exchange_abandoned(exchange)) {
                 exchange->http_status = 499;
                 exchange_log(exchange);
                 exchange_destroy(exchange);
@@ -524,12 +549,24 @@ void conn_take_ready(struct server *server)
     }
 }
 
+static bool has_something(const struct exchange *exchange)
+{
+    return !exchange->preparing &&
+           (exchange->complete || exchange->out.length > 0 ||
+            (exchange->source != NULL && exchange->source->type->readable(exchange->source)));
+}
+
 void conn_wake_all(struct server *server)
 {
-    for (struct exchange *e = server->active; e != NULL; e = e->next) {
-        if (e->wsi != NULL && !e->preparing &&
-            (e->complete || e->out.length > 0 ||
-             (e->source != NULL && e->source->type->readable(e->source)))) {
+    struct exchange *next;
+    for (struct exchange *e = server->active; e != NULL; e = next) {
+        next = e->next; /* a WebSocket's exchange may end here */
+        if (!has_something(e)) {
+            continue;
+        }
+        if (e->ws != NULL) {
+            ws_wake(e->ws);
+        } else if (e->wsi != NULL) {
             if (!e->writing) {
                 e->writing = true;
                 await_client(e);

@@ -48,6 +48,30 @@ struct exchange *exchange_create(struct server *server, struct lws *wsi)
     return exchange;
 }
 
+bool exchange_abandoned(const struct exchange *exchange)
+{
+    return exchange->wsi == NULL && exchange->ws == NULL;
+}
+
+bool exchange_authenticate(struct exchange *exchange, const char *key)
+{
+    struct tenant_caller caller;
+    struct realm_error error;
+    const realm_status status = tenant_registry_authenticate(
+        exchange->server->registry, key, strlen(key), exchange->route->scopes, &caller, &error);
+    memcpy(exchange->key_id, caller.key_id, sizeof exchange->key_id);
+    if (status != REALM_OK) {
+        exchange_fail(exchange, status, NULL, "%s", error.message);
+        return false;
+    }
+    memcpy(exchange->tenant, caller.tenant, sizeof exchange->tenant);
+    exchange->tenant_id = caller.tenant_id;
+    exchange->scopes = caller.scopes;
+    exchange->account = caller.account; /* both references are the exchange's now */
+    exchange->grant = caller.grant;
+    return true;
+}
+
 static struct source_usage usage_of(const struct exchange *exchange)
 {
     struct source_usage usage = {.model = "", .end_user = ""};
@@ -133,10 +157,13 @@ void exchange_answer_problem(struct exchange *exchange)
 {
     exchange->failed = true;
     exchange->http_status = problem_http_status(&exchange->problem);
+    exchange->complete = true;
+    if (exchange->frames.form == FRAMES_LINES) {
+        return; /* behind what is in `out`, and told in the connection's own way */
+    }
     exchange->content_type = "application/json";
     strbuf_clear(&exchange->out);
     problem_write(&exchange->problem, &exchange->out);
-    exchange->complete = true;
 }
 
 void exchange_fail(
@@ -173,7 +200,7 @@ const char *exchange_query(const struct exchange *exchange, const char *name)
 static void pull_failure(struct exchange *exchange)
 {
     exchange->problem = exchange->source->problem;
-    if (!exchange->headers_sent) {
+    if (!exchange->headers_sent || exchange->frames.form == FRAMES_LINES) {
         exchange_answer_problem(exchange);
         return;
     }
@@ -216,6 +243,6 @@ void exchange_log(const struct exchange *exchange)
              LOG_U64("body_bytes", exchange->n_body_bytes),
              LOG_U64("prompt_tokens", usage.prompt_tokens),
              LOG_U64("completion_tokens", usage.completion_tokens),
-             LOG_BOOL("gone", exchange->wsi == NULL),
+             LOG_BOOL("gone", exchange_abandoned(exchange)),
              LOG_U64("ms", (clock_monotonic_ns() - exchange->begin_ns) / 1000000u));
 }

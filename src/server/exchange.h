@@ -17,10 +17,12 @@
 struct lws;
 struct route;
 struct server;
+struct ws_request;
 
 struct exchange {
     struct server *server;
-    struct lws *wsi;       /* NULL: the client has gone */
+    struct lws *wsi;       /* of HTTP; NULL with ws: the client has gone */
+    struct ws_request *ws; /* of a WebSocket, which writes the answer; or NULL */
     struct exchange *next; /* in server->active */
     struct exchange *previous;
     const struct route *route; /* NULL: none fits */
@@ -56,6 +58,7 @@ struct exchange {
     bool headers_sent;
     bool complete;           /* nothing will be added to `out` */
     bool answered;           /* all of it is written, before the whole request was here */
+    bool upgrade;            /* the client asked for another protocol */
     bool last_of_connection; /* the connection closes behind the answer */
     bool writing;            /* the client's time for taking what there is runs */
 };
@@ -65,6 +68,10 @@ struct exchange *exchange_create(struct server *server, struct lws *wsi);
 /* Off the list; cancels what runs. */
 void exchange_destroy(struct exchange *exchange);
 
+/* Nobody waits for the answer any more. */
+bool exchange_abandoned(const struct exchange *exchange);
+/* Looks at a key, with the scopes of exchange->route.  False: an error was made the answer. */
+bool exchange_authenticate(struct exchange *exchange, const char *key);
 /* Cancels what the answer was to come from. */
 void exchange_drop_source(struct exchange *exchange);
 /* Makes the error the whole answer. */

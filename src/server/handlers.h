@@ -4,6 +4,7 @@
 
 #include "server/exchange.h"
 
+void answer_ws(struct exchange *exchange);
 void answer_health(struct exchange *exchange);
 void answer_ready(struct exchange *exchange);
 void answer_metrics(struct exchange *exchange);

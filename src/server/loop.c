@@ -3,15 +3,21 @@
 #include "base/log.h"
 #include "server/conn.h"
 #include "server/server.h"
+#include "server/ws.h"
 
 #include <libwebsockets.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define MAX_HEADER_BYTES 8192u
 #define KEEP_ALIVE_S     60
 #define MAX_HEAD_S       10u /* for the head of a request */
+#define MAX_DESCRIPTORS  65536u
 #define DRAIN_POLL_US    50000
+#define EXPIRE_POLL_US   1000000
+#define PING_S           30 /* of silence on a WebSocket */
+#define HANG_UP_S        45
 
 static void forward_log(int level, const char *line)
 {
@@ -25,11 +31,24 @@ static void forward_log(int level, const char *line)
     }
 }
 
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < MAX_DESCRIPTORS) {
+        limit.rlim_cur = limit.rlim_max < MAX_DESCRIPTORS ? limit.rlim_max : MAX_DESCRIPTORS;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 realm_status
 loop_bind(struct server *server, const char *host, uint32_t port, struct realm_error *error)
 {
     lws_set_log_level(LLL_ERR | LLL_WARN, forward_log);
     const bool any_host = strcmp(host, "0.0.0.0") == 0;
+    /* The library finds a connection by its descriptor in a table that has room for all. */
+    raise_descriptors();
+    static const lws_retry_bo_t silence = {.secs_since_valid_ping = PING_S,
+                                           .secs_since_valid_hangup = HANG_UP_S};
     struct lws_context_creation_info info = {
         .port = (int)port,
         .iface = any_host ? NULL : host,
@@ -42,8 +61,9 @@ loop_bind(struct server *server, const char *host, uint32_t port, struct realm_e
         .timeout_secs_ah_idle =
             server->client_timeout_s < MAX_HEAD_S ? server->client_timeout_s : MAX_HEAD_S,
         .keepalive_timeout = KEEP_ALIVE_S,
+        .retry_and_idle_policy = &silence,
         .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
-                   LWS_SERVER_OPTION_DISABLE_IPV6,
+                   LWS_SERVER_OPTION_DISABLE_IPV6 | LWS_SERVER_OPTION_VALIDATE_UTF8,
     };
     server->lws = lws_create_context(&info);
     if (server->lws == NULL) {
@@ -91,7 +111,7 @@ static bool drained(struct server *server)
         (void)engine_drain(server->engine);
         log_info("draining", LOG_U64("at_most_s", server->drain_timeout_s));
     }
-    if (server->active == NULL) {
+    if (server->active == NULL && !ws_busy(server)) {
         return true;
     }
     if (now_ns > server->drain_deadline_ns) {
@@ -115,6 +135,9 @@ realm_status server_run(struct server *server, struct realm_error *error)
                 break;
             }
             lws_sul_schedule(server->lws, 0, &timer, wake_again, DRAIN_POLL_US);
+        }
+        if (ws_expire(server) && !atomic_load(&server->stopping)) {
+            lws_sul_schedule(server->lws, 0, &timer, wake_again, EXPIRE_POLL_US);
         }
         if (lws_service(server->lws, 0) < 0) {
             return realm_error_set(error, REALM_IO, "the event loop failed");

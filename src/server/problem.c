@@ -46,11 +46,11 @@ int problem_http_status(const struct problem *problem)
                                      : rows[problem->error.status].http_status;
 }
 
-void problem_write(const struct problem *problem, struct strbuf *out)
+void problem_write_member(const struct problem *problem, struct strbuf *out)
 {
     const struct problem_row *const row = &rows[problem->error.status];
     const char *const code = problem->code != NULL ? problem->code : row->code;
-    strbuf_append_text(out, "{\"error\":{\"message\":");
+    strbuf_append_text(out, "\"error\":{\"message\":");
     strbuf_append_json(out, problem->error.message, strlen(problem->error.message));
     strbuf_append_format(
         out, ",\"type\":\"%s\",\"param\":", problem->type != NULL ? problem->type : row->type);
@@ -59,5 +59,12 @@ void problem_write(const struct problem *problem, struct strbuf *out)
     } else {
         strbuf_append_text(out, "null");
     }
-    strbuf_append_format(out, ",\"code\":\"%s\"}}", code);
+    strbuf_append_format(out, ",\"code\":\"%s\"}", code);
+}
+
+void problem_write(const struct problem *problem, struct strbuf *out)
+{
+    strbuf_append_char(out, '{');
+    problem_write_member(problem, out);
+    strbuf_append_char(out, '}');
 }

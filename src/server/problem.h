@@ -18,7 +18,8 @@ struct problem {
 __attribute__((format(printf, 4, 5))) realm_status problem_set(
     struct problem *problem, realm_status status, const char *param, const char *format, ...);
 int problem_http_status(const struct problem *problem);
-/* Appends {"error":{...}}. */
+/* Appends "error":{...}, and with braces around it. */
+void problem_write_member(const struct problem *problem, struct strbuf *out);
 void problem_write(const struct problem *problem, struct strbuf *out);
 
 #endif

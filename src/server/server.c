@@ -6,6 +6,7 @@
 #include "server/json.h"
 #include "server/response_store.h"
 #include "server/state.h"
+#include "server/ws_session.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #define DEFAULT_CLIENT_TIMEOUT_S 30u
 #define DEFAULT_DRAIN_TIMEOUT_S  30u
 #define DEFAULT_PREPARE_THREADS  2u
+#define DEFAULT_MAX_CONNECTIONS  16384u /* of WebSockets */
 #define MAX_PATH_BYTES           4096u
 
 static realm_status
@@ -88,6 +90,11 @@ server_start(const struct server_options *options, struct server **out, struct r
         options->client_timeout_s > 0 ? options->client_timeout_s : DEFAULT_CLIENT_TIMEOUT_S;
     server->drain_timeout_s =
         options->drain_timeout_s > 0 ? options->drain_timeout_s : DEFAULT_DRAIN_TIMEOUT_S;
+    server->max_connections =
+        options->max_connections > 0 ? options->max_connections : DEFAULT_MAX_CONNECTIONS;
+    server->max_tenant_connections = options->max_tenant_connections > 0
+                                         ? options->max_tenant_connections
+                                         : server->max_connections;
     const realm_status status = start(server, options, error);
     if (status != REALM_OK) {
         server_destroy(server);
@@ -108,6 +115,9 @@ void server_destroy(struct server *server)
     }
     /* Closing the connections ends their exchanges. */
     loop_unbind(server);
+    while (server->ws_sessions != NULL) {
+        ws_session_destroy(server->ws_sessions);
+    }
     struct exchange *next;
     for (struct exchange *e = server->active; e != NULL; e = next) {
         next = e->next;

@@ -17,12 +17,14 @@ struct server_options {
     const char *host;      /* NULL: 127.0.0.1 */
     uint32_t port;         /* 0: any free one */
     const char *data_dir;
-    const char *port_file;      /* the port is written here once it is bound; NULL: nowhere */
-    const char *extra_key;      /* accepted beside the stored keys; NULL: none */
-    uint64_t max_body_bytes;    /* 0: 32 MiB */
-    uint32_t n_prepare_threads; /* 0: 2 */
-    uint32_t client_timeout_s;  /* for sending a request and for taking an answer; 0: 30 */
-    uint32_t drain_timeout_s;   /* for running requests after server_stop; 0: 30 */
+    const char *port_file;           /* the port is written here once it is bound; NULL: nowhere */
+    const char *extra_key;           /* accepted beside the stored keys; NULL: none */
+    uint64_t max_body_bytes;         /* 0: 32 MiB */
+    uint32_t n_prepare_threads;      /* 0: 2 */
+    uint32_t client_timeout_s;       /* for sending a request and for taking an answer; 0: 30 */
+    uint32_t max_connections;        /* of WebSockets, resumable ones too; 0: 16,384 */
+    uint32_t max_tenant_connections; /* so, of one tenant; 0: as many */
+    uint32_t drain_timeout_s;        /* for running requests after server_stop; 0: 30 */
 };
 
 /* Binds the port and opens the keys; nothing is served before server_run.

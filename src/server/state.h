@@ -38,6 +38,8 @@ struct server {
     uint64_t max_body_bytes;
     uint32_t client_timeout_s;
     uint32_t drain_timeout_s;
+    uint32_t max_connections; /* of WebSockets */
+    uint32_t max_tenant_connections;
     struct lws_context *lws;
     struct prepare_pool prepare;
     struct prepare_pool prepare_slow; /* for routes that may take seconds */
@@ -45,6 +47,8 @@ struct server {
     _Atomic bool stopping;
     /* I/O thread: */
     struct exchange *active;
+    struct ws_session *ws_sessions;
+    uint32_t n_ws_sessions;
     uint64_t drain_deadline_ns; /* 0: not draining */
     uint64_t answers[6];        /* by hundreds of the HTTP status */
 };
