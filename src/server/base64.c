@@ -2,11 +2,12 @@
 
 static void write_group(struct base64_writer *writer)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
     const uint32_t bits = writer->bits << 8 * (3 - writer->n_bytes);
     for (uint32_t i = 0; i < 4; i++) {
-        const char digit = digits[bits >> (18 - 6 * i) & 63];
-        strbuf_append_char(writer->out, i <= writer->n_bytes ? digit : (char)'=');
+        const uint32_t digit = i <= writer->n_bytes ? bits >> (18 - 6 * i) & 63 : 64;
+        strbuf_append_char(writer->out, digits[digit]);
     }
     writer->bits = 0;
     writer->n_bytes = 0;

@@ -48,6 +48,18 @@ async function until(condition) {
     }
 }
 
+const city = {
+    type: 'object',
+    properties: { city: { type: 'string', maxLength: 12 } },
+    required: ['city'],
+    additionalProperties: false,
+};
+const weather = { type: 'function', function: { name: 'weather', description: 'of a city', parameters: city } };
+const askWeather = {
+    ...request, max_tokens: 80, tools: [weather], tool_choice: 'required', parallel_tool_calls: false,
+    messages: [{ role: 'user', content: 'What is the weather in Paris?' }],
+};
+
 const checks = {
     async 'a chat answer'() {
         const answer = await client.chat.completions.create(request);
@@ -148,6 +160,106 @@ const checks = {
         await assert.rejects(promise, OpenAI.APIUserAbortError);
         await until(async () => await metric('realm_sequences_running') === 0);
         assert.equal(await metric('realm_requests_cancelled_total'), before + 1);
+    },
+
+    async 'a tool is called, and its result is taken'() {
+        const { message, finish_reason } = (await client.chat.completions.create(askWeather)).choices[0];
+        assert.equal(finish_reason, 'tool_calls');
+        assert.deepEqual(Object.keys(JSON.parse(message.tool_calls[0].function.arguments)), ['city']);
+        const after = await client.chat.completions.create({
+            ...askWeather, tool_choice: 'none', max_tokens: 8,
+            messages: [...askWeather.messages, message,
+                { role: 'tool', tool_call_id: message.tool_calls[0].id, content: '21 degrees' }],
+        });
+        assert.ok(after.choices[0].message.content.length > 0);
+    },
+
+    async 'the stream helper gathers tool calls'() {
+        const whole = await client.chat.completions.create(askWeather);
+        const final = await client.chat.completions.stream(askWeather).finalChatCompletion();
+        const [call] = final.choices[0].message.tool_calls;
+        assert.equal(call.function.arguments, whole.choices[0].message.tool_calls[0].function.arguments);
+        assert.equal(final.choices[0].finish_reason, 'tool_calls');
+    },
+
+    async 'the tool runner runs the function and answers'() {
+        const called = [];
+        const runner = client.chat.completions.runTools({
+            ...askWeather, max_tokens: 40, tool_choice: { type: 'function', function: { name: 'weather' } },
+            tools: [{
+                type: 'function',
+                function: {
+                    name: 'weather', parameters: city, parse: JSON.parse, description: 'of a city',
+                    function: (args) => { called.push(args.city); return '21 degrees'; },
+                },
+            }],
+        });
+        await runner.done();
+        assert.equal(called.length, 1);
+        assert.equal(typeof called[0], 'string');
+    },
+
+    async 'response_format is followed, whole and streamed'() {
+        const body = {
+            ...request, max_tokens: 60,
+            response_format: { type: 'json_schema', json_schema: { name: 'city', schema: city, strict: true } },
+        };
+        const whole = (await client.chat.completions.create(body)).choices[0].message.content;
+        assert.deepEqual(Object.keys(JSON.parse(whole)), ['city']);
+        const streamed = await client.chat.completions.stream(body).finalContent();
+        assert.equal(streamed, whole);
+    },
+
+    async 'embeddings, as numbers and by the client from base64'() {
+        const body = { model: 'smollm2', input: ['one', 'two'] };
+        const decoded = await client.embeddings.create(body);
+        const floats = await client.embeddings.create({ ...body, encoding_format: 'float' });
+        assert.equal(decoded.data.length, 2);
+        decoded.data[1].embedding.forEach((x, i) => assert.ok(Math.abs(x - floats.data[1].embedding[i]) < 1e-6));
+    },
+
+    async 'a response, whole and streamed, kept, continued and deleted'() {
+        const body = { model: 'smollm2', input: 'What is the capital of France?', temperature: 0, max_output_tokens: 12 };
+        const whole = await client.responses.create(body);
+        assert.ok(whole.output_text.length > 0);
+        const events = await collect(await client.responses.create({ ...body, stream: true }));
+        assert.equal(events[0].type, 'response.created');
+        const text = events.filter((event) => event.type === 'response.output_text.delta');
+        assert.equal(text.map((event) => event.delta).join(''), whole.output_text);
+        assert.equal((await client.responses.retrieve(whole.id)).output_text, whole.output_text);
+        const items = [];
+        for await (const item of client.responses.inputItems.list(whole.id)) {
+            items.push(item);
+        }
+        assert.equal(items[0].content[0].text, body.input);
+        const next = await client.responses.create({ ...body, input: 'And of Spain?', previous_response_id: whole.id });
+        assert.ok(next.usage.input_tokens > whole.usage.input_tokens);
+        await client.responses.delete(whole.id);
+        await refused(OpenAI.NotFoundError, 404, client.responses.retrieve(whole.id));
+    },
+
+    async 'the stream helper of responses gathers functions'() {
+        const body = {
+            model: 'smollm2', input: 'What is the weather in Paris?', temperature: 0, max_output_tokens: 80,
+            tools: [{ type: 'function', name: 'weather', parameters: city, strict: true }],
+            tool_choice: 'required', parallel_tool_calls: false,
+        };
+        const final = await client.responses.stream(body).finalResponse();
+        assert.equal(final.output[0].type, 'function_call');
+        assert.deepEqual(Object.keys(JSON.parse(final.output[0].arguments)), ['city']);
+    },
+
+    async 'a response under way is cancelled'() {
+        const stream = await client.responses.create({
+            model: 'smollm2', input: 'Count.', max_output_tokens: 4000, ignore_eos: true, stream: true });
+        let last;
+        for await (const event of stream) {
+            if (event.type === 'response.created') {
+                assert.equal((await client.responses.cancel(event.response.id)).status, 'cancelled');
+            }
+            last = event;
+        }
+        assert.equal(last.response.status, 'cancelled');
     },
 };
 
