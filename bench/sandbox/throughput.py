@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What a program costs its tenant: tokens a second of 8 tenants at once, asking the model itself, through the plain chat
-program (guests/chat-c), and through one that steers every token (bench/sandbox/stepped).
+"""What a program costs its tenant: tokens a second of 8 tenants at once, asking the model itself, through the plain
+chat program (guests/chat-c), and through one that steers every token (bench/sandbox/stepped).
 
 One server; the three take turns, round after round, with the same requests, so that what the machine does beside hits all
-alike.  All three must give the same text.  Printed: tokens a second of each, and the loss as the median over the rounds of
-what a program lost in its round.
+alike.  All three must give the same text.  Printed: tokens a second of each, the loss as the median over the rounds of what
+a program lost in its round, and how many sequences ran in a step.
 
   bench/sandbox/throughput.py
   bench/sandbox/throughput.py --rounds 1 --tokens 16
@@ -85,6 +85,15 @@ def measure(port, keys, model, options):
     return {at: text for at, (text, _) in answers.items()}, sum(n for _, n in answers.values()) / wall
 
 
+def sequences_a_step(server, ask):
+    """What ask returns, and the mean number of sequences in a step meanwhile."""
+    before = server.metrics()
+    result = ask()
+    after = server.metrics()
+    grown = {name: after[name] - before.get(name, 0) for name in after}
+    return result, grown["realm_step_sequences_sum"] / max(1, grown["realm_step_sequences_count"])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--realm", type=pathlib.Path, default=ROOT / "build/release/realm")
@@ -111,16 +120,20 @@ def main():
                 if texts != expected:
                     raise SystemExit(f"{model} answers otherwise than the model")
             speeds = {way: [] for way in WAYS}
+            rows = {way: [] for way in WAYS}
             for number in range(options.rounds):
                 order = list(WAYS)[number % 3:] + list(WAYS)[:number % 3]
                 for way in order:
-                    speeds[way].append(measure(server.port, keys, WAYS[way], options)[1])
+                    (_, speed), n = sequences_a_step(
+                        server, lambda model=WAYS[way]: measure(server.port, keys, model, options))
+                    speeds[way].append(speed)
+                    rows[way].append(n)
         finally:
             server.close()
     for way, values in speeds.items():
         losses = [100 * (1 - value / alone) for value, alone in zip(values, speeds["model"])]
         print(f"{way:8} {statistics.median(values):8.1f} tokens/s   loss {statistics.median(losses):5.2f} %   "
-              f"(rounds {min(losses):.2f} to {max(losses):.2f} %)")
+              f"(rounds {min(losses):.2f} to {max(losses):.2f} %)   {statistics.median(rows[way]):.2f} sequences a step")
 
 
 if __name__ == "__main__":

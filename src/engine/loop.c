@@ -9,6 +9,10 @@
 #define TAKE_AT_ONCE 64u
 /* While every sequence waits for its reader: how soon the rings are looked at again. */
 #define PARKED_POLL_MS 2u
+/* Part of a step's time that may be spent on waiting for callers that steer, so that their rows
+ * run in one step instead of two; shorter waits than the clock of a wait measures are none. */
+#define WAIT_PART   16u
+#define MIN_WAIT_NS UINT64_C(500000)
 
 static void take_arrival(struct engine *engine, struct arrival *arrival)
 {
@@ -98,7 +102,8 @@ static bool step_model(struct engine *engine, struct engine_model *model)
     mutex_lock(&engine->backend_mutex);
     const uint64_t begin_ns = clock_monotonic_ns();
     const bool ran = step_run(model);
-    model->served_ns += clock_monotonic_ns() - begin_ns;
+    engine->last_step_ns = clock_monotonic_ns() - begin_ns;
+    model->served_ns += engine->last_step_ns;
     mutex_unlock(&engine->backend_mutex);
     return ran;
 }
@@ -124,6 +129,20 @@ static bool turn(struct engine *engine, uint32_t n_models, bool *any_work)
     return ran;
 }
 
+/* After a step: gives those who steer a moment to ask for the next one. */
+static void wait_for_callers(struct engine *engine)
+{
+    const uint64_t wait_ns = engine->last_step_ns / WAIT_PART;
+    const uint64_t end_ns = clock_monotonic_ns() + wait_ns;
+    if (wait_ns >= MIN_WAIT_NS) {
+        while (engine->n_awaited > 0 && clock_monotonic_ns() < end_ns) {
+            queue_wait(engine->arrivals, 1);
+            take_arrivals(engine);
+        }
+    }
+    sessions_stop_waiting(engine);
+}
+
 static void run(void *context)
 {
     struct engine *const engine = context;
@@ -136,6 +155,10 @@ static void run(void *context)
         const bool ran = turn(engine, n_models, &any_work);
         publish_gauges(engine, n_models);
         sessions_tell(engine);
+        if (ran && engine->n_awaited > 0) {
+            wait_for_callers(engine);
+            any_work = true; /* what came in between */
+        }
         any_work |= engine->restless_sessions != NULL;
         if (!any_work) {
             queue_wait(engine->arrivals, UINT32_MAX);

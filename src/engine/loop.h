@@ -34,6 +34,8 @@ struct engine {
     struct fairness fairness;
     struct session *sessions;
     struct session *restless_sessions; /* see sessions_tell */
+    uint32_t n_awaited;                /* sessions */
+    uint64_t last_step_ns;
     struct saved_list saved;
     struct thread thread;
 };

@@ -32,8 +32,43 @@ static void destroy_operation(struct session *session, struct operation *operati
     atomic_fetch_sub(&session->engine->n_operations, 1);
 }
 
+/* A caller that steers token by token mostly comes again within moments; one that came late is not
+ * waited for in its next steps. */
+#define STEPS_UNAWAITED 16u
+
+static void begin_waiting(struct session *session)
+{
+    if (session->n_unawaited > 0) {
+        session->n_unawaited--;
+    } else if (!session->awaited) {
+        session->awaited = true;
+        session->engine->n_awaited++;
+    }
+}
+
+static void end_waiting(struct session *session)
+{
+    if (session->awaited) {
+        session->awaited = false;
+        session->engine->n_awaited--;
+    }
+}
+
+void sessions_stop_waiting(struct engine *engine)
+{
+    for (struct session *s = engine->sessions; s != NULL && engine->n_awaited > 0; s = s->next) {
+        if (s->awaited) {
+            end_waiting(s);
+            s->n_unawaited = STEPS_UNAWAITED;
+        }
+    }
+}
+
 static bool tell_end(struct session *session, const struct operation *operation)
 {
+    if (operation->kind == OPERATION_STEP && operation->error.status == REALM_OK) {
+        begin_waiting(session);
+    }
     const bool generated = operation->kind == OPERATION_GENERATE;
     return session_push(
         session,
@@ -156,6 +191,7 @@ static void enter(struct session *session)
 static void leave(struct session *session)
 {
     struct engine *const engine = session->engine;
+    end_waiting(session);
     struct session **link = &engine->restless_sessions;
     while (*link != NULL && *link != session) {
         link = &(*link)->next_restless;
@@ -189,6 +225,7 @@ void session_arrive(struct session *session)
         enter(session);
     }
     const bool released = take_inbox(session);
+    end_waiting(session);
     if (atomic_exchange(&session->has_cancels, false)) {
         run_all(session, held_run);
     }

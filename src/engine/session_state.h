@@ -53,6 +53,8 @@ struct session {
     bool spoke;                  /* since the last wake */
     bool restless;               /* in the engine's list of those that spoke or could not */
     struct session *next_restless;
+    bool awaited;         /* its caller was told of a step and mostly asks for the next at once */
+    uint32_t n_unawaited; /* so many steps of it are not waited for, since it came late */
 };
 
 /* Gives up one owner's part. */
@@ -74,6 +76,8 @@ void session_end_operation(struct session *session, struct operation *operation)
 /* Wakes callers that have something to read, tells what found no room before, and destroys what was
  * dropped. */
 void sessions_tell(struct engine *engine);
+/* Nobody waits any longer for those that have not come. */
+void sessions_stop_waiting(struct engine *engine);
 /* The engine stops: ends all operations and drops its part of all sessions. */
 void sessions_end_all(struct engine *engine);
 
