@@ -17,6 +17,8 @@ REALM_MODEL_GEMMA3=${REALM_MODEL_GEMMA3:-$("$root/tools/fetch_model.sh" gemma3 |
 export REALM_MODEL_SMOLLM2 REALM_MODEL_GEMMA3
 
 cd "$root"
+# Programs of tenants in Rust are built by cargo.
+PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 suites=()
 for suite in tests/api tests/e2e tests/isolation; do
     if compgen -G "$suite/test_*.py" >/dev/null; then
