@@ -113,8 +113,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
     const char *const body = (const char *)data;
     const uint64_t fail_after = n_bytes > 0 ? data[n_bytes / 2] : 0;
     for (uint64_t fail = UINT64_MAX;; fail = fail_after) {
-        parse(COMPLETION_CHAT, body, n_bytes, fail);
-        parse(COMPLETION_TEXT, body, n_bytes, fail);
+        for (int kind = COMPLETION_CHAT; kind <= COMPLETION_DETOKENIZE; kind++) {
+            parse((enum completion_kind)kind, body, n_bytes, fail);
+        }
         if (fail == fail_after) {
             return 0;
         }
