@@ -14,6 +14,7 @@ import wasmtime
 
 from programs import echo, guest, speaker
 from realm_server import KEY, SMOLLM2, wait_until
+from test_ws import Client, text_of
 
 REALM = os.environ["REALM"]
 TESTS = Path(os.environ["REALM_TEST_DATA"])
@@ -396,6 +397,26 @@ def test_programs_and_plain_requests_run_at_once(programs, client, chat_c):
         through = [pool.submit(ask, "program:chat", messages) for messages in questions]
         alone = [pool.submit(ask, "smollm2", messages) for messages in questions]
         assert [f.result() for f in through] == [f.result() for f in alone]
+
+
+def test_a_program_runs_over_a_websocket(programs, server):
+    functions = [{"name": "tell", "description": "", "parameters": {"type": "object"}, "streaming": True}]
+    programs.push("tell", speaker(text="hé", event='{"a":1}', result="[2]", functions=functions))
+    programs.push("spin", guest("spin"))
+    with Client(server) as ws:
+        ws.request(1, kind="program", name="tell", function="tell", body={"stream": True})
+        *events, done = ws.until_end(1)
+        assert [(e["event"], e["data"]) for e in events[:3]] == [("text", {"text": "hé"}), ("event", {"a": 1}),
+                                                                 ("result", [2])]
+        assert events[3]["event"] == "done" and done["type"] == "done"
+        ws.request(2, kind="program", name="tell", body={})
+        result, _ = ws.until_end(2)
+        assert result["data"]["output"] == "hé" and result["data"]["result"] == [2]
+        ws.request(3, kind="program", name="spin", body={})
+        [error] = ws.until_end(3)
+        assert error["type"] == "error" and error["status"] == 422 and error["error"]["param"] == "cpu_ms"
+        ws.request(4, body={"model": "program:tell", "stream": True, **ASK})
+        assert text_of(ws.until_end(4)) == "hé"
 
 
 # --- whose it is ---------------------------------------------------------------------------------
