@@ -30,14 +30,14 @@ class Run:
 
 def run(module, request, *options):
     done = subprocess.run([REALM, "program", "run", module, "-m", MODEL, "-r", json.dumps(request), *options],
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=240)
     lines = done.stderr.splitlines()
     events = [json.loads(line[7:]) for line in lines if line.startswith("event: ")]
     return Run(done.returncode, done.stdout, events, done.stderr)
 
 
 def show(module):
-    shown = subprocess.run([REALM, "program", "show", module], capture_output=True, text=True, timeout=120)
+    shown = subprocess.run([REALM, "program", "show", module], capture_output=True, text=True, timeout=240)
     assert shown.returncode == 0, shown.stderr
     return json.loads(shown.stdout)
 
@@ -55,7 +55,7 @@ def test_chat_answers_what_the_model_answers_without_a_program(build, program):
     question = "What is the capital of France?"
     alone = subprocess.run(
         [REALM, "run", "-m", MODEL, "-p", question, "--temperature", "0", "-n", "24", "--json"],
-        capture_output=True, text=True, timeout=120, check=True)
+        capture_output=True, text=True, timeout=240, check=True)
     answer = run(build(program), user(question, temperature=0, max_tokens=24))
     assert answer.code == 0, answer.complaint
     assert answer.text.strip() == json.loads(alone.stdout)["text"].strip() != ""
