@@ -83,6 +83,7 @@ static struct constraint *digits(const struct tiny_engine *tiny)
 static void a_request_that_cannot_be_admitted_harms_nobody(void **state)
 {
     (void)state;
+    const uint64_t at_first = held();
     struct tiny_engine tiny;
     static struct tiny_answer alone;
     static struct tiny_answer answer;
@@ -138,7 +139,7 @@ static void a_request_that_cannot_be_admitted_harms_nobody(void **state)
         if (status != REALM_OK) {
             assert_int_equal(status, REALM_OUT_OF_MEMORY);
             assert_null(admitted);
-            assert_int_equal(held(), before);
+            assert_true(held() <= before); /* less: what runs beside it gave something back */
         }
     }
     assert_true(n > 40 && admitted != NULL);
@@ -153,6 +154,7 @@ static void a_request_that_cannot_be_admitted_harms_nobody(void **state)
     constraint_destroy(constraint);
     tiny_engine_close(&tiny);
     account_release(account);
+    assert_int_equal(held(), at_first);
 }
 
 int main(void)
