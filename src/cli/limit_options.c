@@ -16,7 +16,9 @@ static void option_name(const char *limit, char out[LIMIT_OPTIONS_NAME_BYTES])
 {
     (void)snprintf(out, LIMIT_OPTIONS_NAME_BYTES, "%s", limit);
     for (char *at = out; *at != '\0'; at++) {
-        *at = *at == '_' ? '-' : *at;
+        if (*at == '_') {
+            *at = '-';
+        }
     }
 }
 

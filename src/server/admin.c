@@ -91,7 +91,7 @@ static realm_status
 read_priority(const char *field, const json_t *value, int32_t *out, struct problem *problem)
 {
     static const char *const names[] = {"low", "normal", "high"};
-    char text[16];
+    char text[16] = "";
     REALM_TRY(admin_read_text(field, value, text, sizeof text, problem));
     for (int i = 0; i < 3; i++) {
         if (strcmp(text, names[i]) == 0) {
@@ -120,9 +120,15 @@ read_models(struct limits *limits, const char *field, const json_t *value, struc
                            json_kind(value));
     }
     for (size_t i = 0; i < json_array_size(value); i++) {
-        char name[LIMITS_MODELS_BYTES];
-        REALM_TRY(
-            admin_read_text(field, json_array_get(value, i), name, sizeof name - n - 1, problem));
+        char name[LIMITS_MODELS_BYTES] = "";
+        REALM_TRY(admin_read_text(field, json_array_get(value, i), name, sizeof name, problem));
+        if (n + strlen(name) + 1 >= sizeof list) {
+            return problem_set(problem,
+                               REALM_INVALID_ARGUMENT,
+                               field,
+                               "the names of all models may have %zu bytes",
+                               sizeof list - 1);
+        }
         if (name[0] == '\0' || strchr(name, ',') != NULL) {
             return problem_set(
                 problem, REALM_INVALID_ARGUMENT, field, "\"%.60s\" is no model's name", name);

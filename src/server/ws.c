@@ -115,6 +115,8 @@ static int on_writable(struct ws_session *session)
     const size_t n = left < WRITE_BYTES ? left : WRITE_BYTES;
     memcpy(buffer + LWS_PRE, out->text + session->n_outgoing_sent, n);
     const int flags = lws_write_ws_flags(LWS_WRITE_TEXT, session->n_outgoing_sent == 0, n == left);
+    /* The library combines its enumerators into flags. */
+    // NOLINTNEXTLINE(clang-analyzer-optin.core.EnumCastOutOfRange)
     if (lws_write(session->wsi, buffer + LWS_PRE, n, (enum lws_write_protocol)flags) < 0) {
         return -1;
     }

@@ -181,7 +181,7 @@ realm_status ledger_open(struct usage *usage,
     realm_status status = REALM_OK;
     if (ledger->entries == NULL || ledger->batch == NULL) {
         status = realm_error_out_of_memory(
-            error, 2 * LEDGER_MAX_ENTRIES * sizeof *ledger->entries, "ledger");
+            error, (size_t)2 * LEDGER_MAX_ENTRIES * sizeof *ledger->entries, "ledger");
     }
     if (status == REALM_OK) {
         status = thread_start(&ledger->writer, "realm-ledger", run, ledger, error);
