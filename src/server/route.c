@@ -1,7 +1,6 @@
 #include "server/route.h"
 
 #include "server/handlers.h"
-#include "server/ws.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,7 +19,7 @@ static const struct route routes[] = {
     {ROUTE_GET, "/v1/models/*", SCOPE_INFERENCE, .answer = answer_model},
     {ROUTE_POST, "/v1/chat/completions", SCOPE_INFERENCE, .prepare = prepare_chat},
     {ROUTE_POST, "/v1/completions", SCOPE_INFERENCE, .prepare = prepare_text},
-    {ROUTE_GET, WS_PATH, SEE_PROGRAMS, .answer = answer_ws},
+    {ROUTE_GET, "/v1/ws", SEE_PROGRAMS, .answer = answer_ws},
     {ROUTE_GET, PROGRAMS, SEE_PROGRAMS, .prepare = prepare_programs_list},
     {ROUTE_PATCH, PROGRAMS, SCOPE_PROGRAMS, .prepare = prepare_programs_patch},
     {ROUTE_GET, PROGRAM, SEE_PROGRAMS, .prepare = prepare_program_show},
