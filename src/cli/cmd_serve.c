@@ -38,6 +38,8 @@ struct serve {
     const char *cpu_level;
     uint32_t drain_s;
     uint32_t client_timeout_s;
+    const char *tls_certificate;
+    const char *tls_key;
     uint32_t max_connections;
     uint32_t max_tenant_connections;
     uint32_t log_format;
@@ -55,6 +57,13 @@ static void on_signal(int number)
     (void)signal(SIGTERM, SIG_DFL);
     /* NOLINTNEXTLINE(bugprone-signal-handler,cert-*): made to be called here, see server.h */
     server_stop(running_server);
+}
+
+static void on_hang_up(int number)
+{
+    (void)number;
+    /* NOLINTNEXTLINE(bugprone-signal-handler,cert-*): made to be called here, see server.h */
+    server_reload(running_server);
 }
 
 static void on_load(void *context, float part)
@@ -181,6 +190,8 @@ static realm_status run_server(const struct serve *serve,
         .extra_key = serve->key,
         .drain_timeout_s = serve->drain_s,
         .client_timeout_s = serve->client_timeout_s,
+        .tls_certificate = serve->tls_certificate,
+        .tls_key = serve->tls_key,
         .max_connections = serve->max_connections,
         .max_tenant_connections = serve->max_tenant_connections,
     };
@@ -193,9 +204,11 @@ static realm_status run_server(const struct serve *serve,
         running_server = server;
         (void)signal(SIGINT, on_signal);
         (void)signal(SIGTERM, on_signal);
+        (void)signal(SIGHUP, on_hang_up);
         status = server_run(server, error);
         (void)signal(SIGINT, SIG_DFL);
         (void)signal(SIGTERM, SIG_DFL);
+        (void)signal(SIGHUP, SIG_IGN);
         running_server = NULL;
         log_info("stopped");
     }
@@ -353,6 +366,15 @@ realm_status cmd_serve(int argc, char **argv, struct realm_error *error)
          "seconds a client may be silent while it sends or takes (30)",
          1,
          86400},
+        {"tls-cert",
+         0,
+         ARG_TEXT,
+         &serve.tls_certificate,
+         "FILE",
+         "certificate chain, PEM; read again on SIGHUP (plain HTTP)",
+         0,
+         0},
+        {"tls-key", 0, ARG_TEXT, &serve.tls_key, "FILE", "its private key, PEM", 0, 0},
         {"max-connections",
          0,
          ARG_U32,

@@ -511,6 +511,9 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
     case LWS_CALLBACK_SERVER_WRITEABLE:
     case LWS_CALLBACK_CLOSED:
         return ws_on_event(wsi, (int)reason, in, n_bytes);
+    case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
+        server_of(wsi)->tls_context = user;
+        return 0;
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED: {
         struct server *const server = server_of(wsi);
         conn_take_ready(server);

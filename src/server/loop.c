@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "server/conn.h"
 #include "server/server.h"
+#include "server/tls.h"
 #include "server/ws.h"
 
 #include <libwebsockets.h>
@@ -40,6 +41,36 @@ static void raise_descriptors(void)
     }
 }
 
+static realm_status use_tls(const struct server *server,
+                            struct lws_context_creation_info *info,
+                            struct realm_error *error)
+{
+    if (server->tls_certificate == NULL || server->tls_key == NULL) {
+        return realm_error_set(
+            error, REALM_INVALID_ARGUMENT, "TLS needs both --tls-cert and --tls-key");
+    }
+    REALM_TRY(tls_load(NULL, server->tls_certificate, server->tls_key, error));
+    info->ssl_cert_filepath = server->tls_certificate;
+    info->ssl_private_key_filepath = server->tls_key;
+    info->options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    return REALM_OK;
+}
+
+/* Connections that are open keep what they were made with. */
+static void reload(const struct server *server)
+{
+    struct realm_error error;
+    if (server->tls_context == NULL) {
+        return;
+    }
+    if (tls_load(server->tls_context, server->tls_certificate, server->tls_key, &error) ==
+        REALM_OK) {
+        log_info("certificate_reloaded", LOG_TEXT("path", server->tls_certificate));
+    } else {
+        log_error("certificate_kept", LOG_TEXT("reason", error.message));
+    }
+}
+
 realm_status
 loop_bind(struct server *server, const char *host, uint32_t port, struct realm_error *error)
 {
@@ -65,6 +96,9 @@ loop_bind(struct server *server, const char *host, uint32_t port, struct realm_e
         .options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
                    LWS_SERVER_OPTION_DISABLE_IPV6 | LWS_SERVER_OPTION_VALIDATE_UTF8,
     };
+    if (server->tls_certificate != NULL || server->tls_key != NULL) {
+        REALM_TRY(use_tls(server, &info, error));
+    }
     server->lws = lws_create_context(&info);
     if (server->lws == NULL) {
         return realm_error_set(error, REALM_UNAVAILABLE, "the HTTP library could not be started");
@@ -80,7 +114,8 @@ loop_bind(struct server *server, const char *host, uint32_t port, struct realm_e
     }
     (void)snprintf(server->url,
                    sizeof server->url,
-                   "http://%s:%d",
+                   "%s://%s:%d",
+                   server->tls_certificate != NULL ? "https" : "http",
                    any_host ? "127.0.0.1" : host,
                    lws_get_vhost_listen_port(vhost));
     return REALM_OK;
@@ -136,6 +171,9 @@ realm_status server_run(struct server *server, struct realm_error *error)
             }
             lws_sul_schedule(server->lws, 0, &timer, wake_again, DRAIN_POLL_US);
         }
+        if (atomic_exchange(&server->reloading, false)) {
+            reload(server);
+        }
         if (ws_expire(server) && !atomic_load(&server->stopping)) {
             lws_sul_schedule(server->lws, 0, &timer, wake_again, EXPIRE_POLL_US);
         }
@@ -150,5 +188,11 @@ realm_status server_run(struct server *server, struct realm_error *error)
 void server_stop(struct server *server)
 {
     atomic_store(&server->stopping, true);
+    loop_wake(server);
+}
+
+void server_reload(struct server *server)
+{
+    atomic_store(&server->reloading, true);
     loop_wake(server);
 }

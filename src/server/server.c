@@ -90,6 +90,8 @@ server_start(const struct server_options *options, struct server **out, struct r
         options->client_timeout_s > 0 ? options->client_timeout_s : DEFAULT_CLIENT_TIMEOUT_S;
     server->drain_timeout_s =
         options->drain_timeout_s > 0 ? options->drain_timeout_s : DEFAULT_DRAIN_TIMEOUT_S;
+    server->tls_certificate = options->tls_certificate;
+    server->tls_key = options->tls_key;
     server->max_connections =
         options->max_connections > 0 ? options->max_connections : DEFAULT_MAX_CONNECTIONS;
     server->max_tenant_connections = options->max_tenant_connections > 0

@@ -17,7 +17,9 @@ struct server_options {
     const char *host;      /* NULL: 127.0.0.1 */
     uint32_t port;         /* 0: any free one */
     const char *data_dir;
-    const char *port_file;           /* the port is written here once it is bound; NULL: nowhere */
+    const char *port_file;       /* the port is written here once it is bound; NULL: nowhere */
+    const char *tls_certificate; /* PEM files, both or none; outlive the server; NULL: plain HTTP */
+    const char *tls_key;
     const char *extra_key;           /* accepted beside the stored keys; NULL: none */
     uint64_t max_body_bytes;         /* 0: 32 MiB */
     uint32_t n_prepare_threads;      /* 0: 2 */
@@ -36,6 +38,8 @@ REALM_MUST_CHECK realm_status server_start(const struct server_options *options,
 REALM_MUST_CHECK realm_status server_run(struct server *server, struct realm_error *error);
 /* Refuses new requests, lets running ones finish, then ends server_run.  Async-signal-safe. */
 void server_stop(struct server *server);
+/* Reads the certificate and its key again, for new connections.  Async-signal-safe. */
+void server_reload(struct server *server);
 void server_destroy(struct server *server);
 
 /* "http://127.0.0.1:8080". */

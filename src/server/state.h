@@ -44,7 +44,11 @@ struct server {
     struct prepare_pool prepare;
     struct prepare_pool prepare_slow; /* for routes that may take seconds */
     struct queue *ready;              /* back to the I/O thread */
+    const char *tls_certificate;      /* NULL: plain HTTP */
+    const char *tls_key;
+    struct ssl_ctx_st *tls_context; /* the HTTP library's */
     _Atomic bool stopping;
+    _Atomic bool reloading;
     /* I/O thread: */
     struct exchange *active;
     struct ws_session *ws_sessions;
