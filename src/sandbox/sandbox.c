@@ -1,10 +1,12 @@
 #include "sandbox/sandbox.h"
 
+#include "base/log.h"
 #include "sandbox/state.h"
 
 #include <unistd.h>
 
 #define DEFAULT_INSTANCES 1024u
+#define LEAST_INSTANCES   16u
 #define DEFAULT_THREADS   2u
 #define MAX_ID_BYTES      64u
 /* Wasmtime hands a guest's stack on to the next guest under a lock that the thread sanitizer does
@@ -16,11 +18,27 @@
 #endif
 #define SELF "/proc/self/exe"
 
+/* Where nobody asked for a number, what the address space has room for will do. */
+static realm_status open_runtime(struct runtime *runtime,
+                                 bool number_is_asked_for,
+                                 uint32_t *max_instances,
+                                 struct realm_error *error)
+{
+    realm_status status = runtime_init(runtime, *max_instances, error);
+    while (status == REALM_UNAVAILABLE && !number_is_asked_for &&
+           *max_instances > LEAST_INSTANCES) {
+        *max_instances /= 2;
+        log_warn("fewer_guests", LOG_U64("at_once", *max_instances));
+        status = runtime_init(runtime, *max_instances, error);
+    }
+    return status;
+}
+
 realm_status
 sandbox_open(const struct sandbox_options *options, struct sandbox **out, struct realm_error *error)
 {
     *out = NULL;
-    const uint32_t max_instances =
+    uint32_t max_instances =
         options->max_instances != 0 ? options->max_instances : DEFAULT_INSTANCES;
     uint32_t n_threads = options->n_threads != 0 ? options->n_threads : DEFAULT_THREADS;
     n_threads = n_threads < MAX_THREADS ? n_threads : MAX_THREADS;
@@ -42,7 +60,8 @@ sandbox_open(const struct sandbox_options *options, struct sandbox **out, struct
         status = artefacts_open(&sandbox->artefacts, sandbox->folder, error);
     }
     if (status == REALM_OK) {
-        status = runtime_init(&sandbox->runtime, max_instances, error);
+        status =
+            open_runtime(&sandbox->runtime, options->max_instances != 0, &max_instances, error);
     }
     if (status != REALM_OK) {
         goto fail_runtime;
