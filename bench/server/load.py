@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Puts the loads of many clients on Realm and, for comparison, on llama.cpp's server.
 
-Each program serves the same model with the same threads and memory, one after the other; each load runs on a
-fresh server, and a table of generated tokens a second and times to the first token is printed as Markdown.
+Each program serves the same model with the same threads and memory, by turns, in several rounds; each load runs on a
+fresh server, and a table of medians of generated tokens a second and times to the first token is printed as Markdown.
 
   distinct   16 clients, prompts of 100 tokens, answers of 48
   shared     16 clients whose prompts share their first 300 tokens, answers of 48
@@ -308,9 +308,9 @@ def medians(rows):
     return {name: statistics.median(row[name] for row in rows) for name in rows[0]}
 
 
-def show(name, program, row):
+def show(name, program, row, file=sys.stdout):
     print(f"| {name} | {program} | " + " | ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}"
-                                                   for k, v in row.items()) + " |", flush=True)
+                                                   for k, v in row.items()) + " |", flush=True, file=file)
 
 
 def parse_arguments():
@@ -345,14 +345,20 @@ def main():
              "flood": lambda s: flood(options, s, 4 * options.clients),
              "cancels": lambda s: cancels(options, s)}
     programs = {"Realm": start_realm} | ({} if options.no_peer else {"llama.cpp": start_peer})
-    for name in options.loads.split(","):
-        rows = {}
-        for _ in range(1 if name == "cancels" else options.rounds):
+    samples = {}
+    # Round by round over all loads: a machine that is slower for a while is so for each of them.
+    for round_number in range(options.rounds):
+        for name in options.loads.split(","):
+            if name == "cancels" and round_number > 0:
+                continue
             for program, start in programs.items():
                 if program == "Realm" or name in ("distinct", "shared"):
-                    rows.setdefault(program, []).append(measure(options, start, loads[name]))
-        for program, samples in rows.items():
-            show(name, program, medians(samples))
+                    row = measure(options, start, loads[name])
+                    samples.setdefault(name, {}).setdefault(program, []).append(row)
+                    show(f"{name}, round {round_number + 1}", program, row, sys.stderr)
+    for name, rows in samples.items():
+        for program in rows:
+            show(name, program, medians(rows[program]))
         if len(rows) == 2:
             ours, theirs = medians(rows["Realm"]), medians(rows["llama.cpp"])
             show(name, "ratio", {k: ours[k] / theirs[k] for k in ("tok/s", "TTFT p50")})

@@ -53,10 +53,11 @@ struct engine_model {
     struct sequence **picked;     /* [max_sequences] of this step */
     uint32_t n_picked;
     uint32_t n_picked_rows;
-    uint32_t n_preempted;                   /* in this step */
-    token_id *batch_tokens;                 /* [max_rows] */
-    uint32_t n_draft_rows_left;             /* in this step */
-    uint32_t *batch_logits_rows;            /* [max_sequences + MODEL_DRAFT_ROWS] */
+    uint32_t n_preempted;        /* in this step */
+    bool stood_back;             /* one that decodes is not in this step, for a newcomer */
+    token_id *batch_tokens;      /* [max_rows] */
+    uint32_t n_draft_rows_left;  /* in this step */
+    uint32_t *batch_logits_rows; /* [max_sequences + MODEL_DRAFT_ROWS] */
     struct batch_sequence *batch_sequences; /* [max_sequences] */
     struct page_copies copies;              /* [max_sequences] */
     float *fork_logits;                     /* [vocabulary] */

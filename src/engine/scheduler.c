@@ -399,9 +399,11 @@ static bool next_page_is_coming(const struct engine_model *model, const struct s
  */
 
 /* Lets a waiting sequence in, if there are pages for its whole text and one more for each that
- * runs, or it would be preempted soon.  Returns its rows; 0: not now, and if it was not passed over
- * for a page that is coming, there is no room. */
-static uint32_t enter(struct engine_model *model, struct sequence *s, uint32_t n_rows_left)
+ * runs, or it would be preempted soon.  to_its_end: only if all of its text is in the step then.
+ * Returns its rows; 0: not now, and if it was not passed over for a page that is coming, there is
+ * no room. */
+static uint32_t
+enter(struct engine_model *model, struct sequence *s, uint32_t n_rows_left, bool to_its_end)
 {
     const uint32_t n_pages_before = page_table_n_pages(s->pages);
     const uint32_t n_computed_before = s->n_computed;
@@ -414,12 +416,14 @@ static uint32_t enter(struct engine_model *model, struct sequence *s, uint32_t n
     const uint32_t needs = n_pages_to_go(s);
     const uint32_t n_rows = rows_left(model, s, n_rows_left);
     reclaim_for(model, s, (uint64_t)needs + model->running.length);
-    if ((uint64_t)needs + model->running.length > page_pool_n_free(model->pool) &&
-        model->running.length > 0) {
+    const bool is_short = (uint64_t)needs + model->running.length > page_pool_n_free(model->pool) &&
+                          model->running.length > 0;
+    if (is_short || (to_its_end && s->n_computed + n_rows < sequence_target(s))) {
         sequence_rewind(s, n_computed_before);
         return 0;
     }
-    if (page_table_reserve(s->pages, n_rows, &model->copies, NULL) != REALM_OK) {
+    if (page_table_reserve(s->pages, n_rows, &model->copies, NULL) != REALM_OK ||
+        !take_ring_room(s)) {
         sequence_rewind(s, n_computed_before);
         return 0;
     }
@@ -457,12 +461,26 @@ static void make_place(struct engine_model *model)
 /* --- the step -----------------------------------------------------------------------------------
  */
 
-/* One row for each decoding sequence, oldest first. */
-static uint32_t pick_decoding(struct engine_model *model, uint32_t n_rows_left)
+static bool may_decode(const struct sequence *s)
+{
+    return s->state == SEQUENCE_DECODE && s->step_rows == 0 && !s->step_passed;
+}
+
+/* Rows that a step of n_most rows has left. */
+static uint32_t rows_within(const struct engine_model *model, uint32_t n_most)
+{
+    return n_most > model->n_picked_rows ? n_most - model->n_picked_rows : 0;
+}
+
+/* One row for each decoding sequence, oldest first.  before: only those to be served before this
+ * account; NULL: all.  Returns the rows left. */
+static uint32_t
+pick_decoding(struct engine_model *model, uint32_t n_rows_left, const struct account *before)
 {
     struct sequence *s = model->running.first;
     while (s != NULL && n_rows_left > 0 && model->n_picked < model->max_sequences) {
-        if (s->state != SEQUENCE_DECODE || s->step_rows > 0 || s->step_passed ||
+        if (!may_decode(s) ||
+            (before != NULL && !fairness_before(s->generation->account, before)) ||
             !take_ring_room(s)) {
             s = s->next;
             continue;
@@ -490,7 +508,7 @@ static uint32_t go_on(struct engine_model *model, struct sequence *s, uint32_t n
     account->step_pages += page_table_n_pages(s->pages);
     count_cached(s);
     const uint32_t n_rows = rows_left(model, s, n_rows_left);
-    if (next_page_is_coming(model, s) || !reserve(model, s, n_rows)) {
+    if (next_page_is_coming(model, s) || !take_ring_room(s) || !reserve(model, s, n_rows)) {
         return 0;
     }
     return pick(model, s, n_rows);
@@ -520,11 +538,8 @@ static void pick_prefill(struct engine_model *model, uint32_t n_rows, uint32_t n
         if (n_rows_left <= n_kept) {
             return;
         }
-        if (!take_ring_room(s)) {
-            continue;
-        }
-        const uint32_t n_taken =
-            enters ? enter(model, s, n_rows_left - n_kept) : go_on(model, s, n_rows_left - n_kept);
+        const uint32_t n_taken = enters ? enter(model, s, n_rows_left - n_kept, false)
+                                        : go_on(model, s, n_rows_left - n_kept);
         may_admit = may_admit && (!enters || n_taken > 0 || s->step_passed);
         n_rows_left -= n_taken < n_rows_left ? n_taken : n_rows_left;
     }
@@ -547,14 +562,52 @@ static void budget_prefill(const struct engine_model *model,
     *n_in_all = *n_in_all > *n_of_decoding ? *n_in_all : *n_of_decoding;
 }
 
+/* Accounts that come with nothing running, and whose prompt the target has room for: their rows go
+ * before those of accounts behind them, which decode with what the target leaves.  So a first token
+ * comes after a step of the usual length.  True: somebody came. */
+static bool pick_newcomers(struct engine_model *model)
+{
+    const uint32_t n_target = pace_rows(&model->pace, model->itl_target_ns, model->max_rows);
+    const uint32_t n_preempted = model->n_preempted;
+    bool came = false;
+    while (model->running.length < model->max_sequences) {
+        struct sequence *const s = next_waiting(model);
+        if (s == NULL || s->generation->account->step_running > 0) {
+            break;
+        }
+        pick_decoding(model, rows_within(model, n_target), s->generation->account);
+        const uint32_t n_rows_left = rows_within(model, n_target);
+        if (n_rows_left == 0 || model->n_preempted != n_preempted ||
+            enter(model, s, n_rows_left, true) == 0) {
+            break;
+        }
+        came = true;
+    }
+    return came;
+}
+
+static bool somebody_decodes(const struct engine_model *model)
+{
+    const struct sequence *s = model->running.first;
+    while (s != NULL && !may_decode(s)) {
+        s = s->next;
+    }
+    return s != NULL;
+}
+
 uint32_t scheduler_pick(struct engine_model *model)
 {
     begin(model);
     make_place(model);
     const uint32_t n_made_place = model->n_preempted;
-    uint32_t n_of_decoding = pick_decoding(model, model->max_rows);
+    /* Who stood back for a newcomer does not do so twice. */
+    const bool came = !model->stood_back && somebody_decodes(model) && pick_newcomers(model);
+    const uint32_t n_most =
+        came ? pace_rows(&model->pace, model->itl_target_ns, model->max_rows) : model->max_rows;
+    uint32_t n_of_decoding = pick_decoding(model, rows_within(model, n_most), NULL);
     uint32_t n_in_all = n_of_decoding;
-    if (model->n_picked > 0) {
+    model->stood_back = came && somebody_decodes(model);
+    if (model->n_picked > 0 && !came) {
         budget_prefill(model, model->max_rows - n_in_all, &n_of_decoding, &n_in_all);
     }
     /* Where pages were short, nobody new comes in. */

@@ -1,10 +1,13 @@
 /* Which sequences run in the next step of a model, and with how many rows.
  *
  * Decoding sequences come first (one row each), then prefill in chunks, in the order of fairness.h,
- * as many rows as keep the step within the inter-token target.  Prompts of accounts that do not
- * decode in the step may take the whole target beside the decoding of others, so that whoever comes
- * to a busy machine does not wait for many small chunks: then a step takes at most twice the
- * target, or what decoding takes and the target.
+ * as many rows as keep the step within the inter-token target.  An account that comes with nothing
+ * running goes before those that were served more: its prompt, where the target has room for all of
+ * it, takes the place of as many of their rows as the target needs.  They stand back for one step
+ * and are in the next before anybody else, so that no gap is longer than two steps.  Longer prompts
+ * of accounts that do not decode may take the whole target beside the decoding of others, so that
+ * they are not computed in many small chunks: then a step takes at most twice the target, or what
+ * decoding takes and the target.
  *
  * Before each chunk a sequence takes the pages that the index knows by then; of several with one
  * beginning in one step, one computes it.  Where pages are short, the youngest sequence of the

@@ -202,6 +202,69 @@ static void a_newcomer_enters_with_the_next_step(void **state)
     rig_close(&rig);
 }
 
+/* Where the target has no room for a newcomer's prompt and everybody's next token, the prompt goes
+ * first; who stood back does not do so again, whoever comes. */
+static void decoding_stands_back_for_a_newcomer_once(void **state)
+{
+    (void)state;
+    enum { N_DECODING = 6, N_PROMPT = 16, N_TARGET = 20 };
+    struct rig rig;
+    struct generation *generations[N_DECODING + 3];
+    struct generation **const later = &generations[N_DECODING];
+    rig_open(&rig, 16);
+    rig.model->itl_target_ns = N_TARGET * MS;
+    struct account *const busy = tiny_account(1, &(struct account_options){.label = "busy"});
+    struct account *const fresh = tiny_account(2, &(struct account_options){.label = "fresh"});
+    struct account *const next = tiny_account(3, &(struct account_options){.label = "next"});
+    for (uint32_t i = 0; i < N_DECODING; i++) {
+        generations[i] = arrive(&rig, busy, 20);
+    }
+    run_step(&rig);
+    later[0] = arrive(&rig, fresh, N_PROMPT);
+    later[1] = arrive(&rig, busy, 100);
+    run_step(&rig);
+    assert_int_equal(rows_of(later[0]), N_PROMPT);
+    for (uint32_t i = 0; i < N_DECODING; i++) {
+        assert_int_equal(rows_of(generations[i]), i < N_TARGET - N_PROMPT ? 1 : 0);
+    }
+    assert_int_equal(rows_of(later[1]), 0);
+    later[2] = arrive(&rig, next, N_PROMPT);
+    run_step(&rig);
+    for (uint32_t i = 0; i < N_DECODING; i++) {
+        assert_int_equal(rows_of(generations[i]), 1);
+    }
+    assert_int_equal(rows_of(later[0]), 1);
+    assert_int_equal(rows_of(later[2]), N_PROMPT); /* beside them: a step longer than the target */
+    end(&rig, generations, N_DECODING + 3);
+    account_release(busy);
+    account_release(fresh);
+    account_release(next);
+    rig_close(&rig);
+}
+
+/* A prompt that the target has no room for does not hold those up who decode. */
+static void decoding_does_not_wait_for_long_prompts(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct generation *generations[2];
+    rig_open(&rig, 8);
+    struct account *const busy = tiny_account(1, &(struct account_options){.label = "busy"});
+    struct account *const fresh = tiny_account(2, &(struct account_options){.label = "fresh"});
+    generations[0] = arrive(&rig, busy, 20);
+    run_step(&rig);
+    generations[1] = arrive(&rig, fresh, 300);
+    for (uint32_t i = 0; i < 3; i++) {
+        run_step(&rig);
+        assert_int_equal(rows_of(generations[0]), 1);
+        assert_in_range(rows_of(generations[1]), 90, 110);
+    }
+    end(&rig, generations, 2);
+    account_release(busy);
+    account_release(fresh);
+    rig_close(&rig);
+}
+
 static void higher_priorities_go_first(void **state)
 {
     (void)state;
@@ -293,6 +356,8 @@ int main(void)
         cmocka_unit_test(prompts_are_cut_to_the_target),
         cmocka_unit_test(what_is_kept_for_others_is_not_taken),
         cmocka_unit_test(a_newcomer_enters_with_the_next_step),
+        cmocka_unit_test(decoding_stands_back_for_a_newcomer_once),
+        cmocka_unit_test(decoding_does_not_wait_for_long_prompts),
         cmocka_unit_test(higher_priorities_go_first),
         cmocka_unit_test(weights_share_the_machine),
     };
