@@ -4,7 +4,8 @@
  *
  * A step is taken to cost as much a row as those before it did.  Where a part of the cost does not
  * depend on the rows this errs towards the rows of the last steps, and settles where a step takes
- * just the time it may.  Engine thread only. */
+ * just the time it may.  On a machine whose speed changes, what is planned keeps the target when it
+ * is late by twice the mean lateness.  Engine thread only. */
 #ifndef REALM_ENGINE_PACE_H
 #define REALM_ENGINE_PACE_H
 
@@ -14,6 +15,7 @@
 struct pace {
     double n_rows;
     double ns;
+    double late; /* what steps took beyond what was expected, as a part of that */
 };
 
 #define PACE_MIN_ROWS 16u

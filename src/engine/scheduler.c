@@ -69,6 +69,7 @@ static void begin(struct engine_model *model)
         struct account *const account = s->generation->account;
         account->step_running++;
         account->step_pages += page_table_n_pages(s->pages);
+        account->step_decodes |= s->state == SEQUENCE_DECODE;
     }
 }
 
@@ -298,7 +299,6 @@ static uint32_t pick(struct engine_model *model, struct sequence *sequence, uint
     const bool speaks = !sequence->quiet && n_computed >= sequence->n_tokens;
     sequence->step_n_logits = speaks ? n_computed - sequence->n_tokens + 1 : 0;
     model->n_draft_rows_left -= speaks ? sequence->step_n_logits - 1 : 0;
-    sequence->generation->account->step_decodes |= sequence->state == SEQUENCE_DECODE;
     model->picked[model->n_picked++] = sequence;
     model->n_picked_rows += n_rows;
     return n_rows;
@@ -310,7 +310,7 @@ static uint32_t
 n_grace(const struct engine_model *model, const struct sequence *sequence, uint32_t n_rows_left)
 {
     const uint32_t n_room = model->max_rows - model->n_picked_rows - n_rows_left;
-    const uint32_t n_grace = n_rows_left / 4;
+    const uint32_t n_grace = n_rows_left / 2;
     if (sequence->generation->account->step_decodes) {
         return 0;
     }
@@ -399,11 +399,9 @@ static bool next_page_is_coming(const struct engine_model *model, const struct s
  */
 
 /* Lets a waiting sequence in, if there are pages for its whole text and one more for each that
- * runs, or it would be preempted soon.  to_its_end: only if all of its text is in the step then.
- * Returns its rows; 0: not now, and if it was not passed over for a page that is coming, there is
- * no room. */
-static uint32_t
-enter(struct engine_model *model, struct sequence *s, uint32_t n_rows_left, bool to_its_end)
+ * runs, or it would be preempted soon.  Returns its rows; 0: not now, and if it was not passed
+ * over, there is no room. */
+static uint32_t enter(struct engine_model *model, struct sequence *s, uint32_t n_rows_left)
 {
     const uint32_t n_pages_before = page_table_n_pages(s->pages);
     const uint32_t n_computed_before = s->n_computed;
@@ -416,9 +414,8 @@ enter(struct engine_model *model, struct sequence *s, uint32_t n_rows_left, bool
     const uint32_t needs = n_pages_to_go(s);
     const uint32_t n_rows = rows_left(model, s, n_rows_left);
     reclaim_for(model, s, (uint64_t)needs + model->running.length);
-    const bool is_short = (uint64_t)needs + model->running.length > page_pool_n_free(model->pool) &&
-                          model->running.length > 0;
-    if (is_short || (to_its_end && s->n_computed + n_rows < sequence_target(s))) {
+    if ((uint64_t)needs + model->running.length > page_pool_n_free(model->pool) &&
+        model->running.length > 0) {
         sequence_rewind(s, n_computed_before);
         return 0;
     }
@@ -466,19 +463,19 @@ static bool may_decode(const struct sequence *s)
     return s->state == SEQUENCE_DECODE && s->step_rows == 0 && !s->step_passed;
 }
 
-/* Rows that a step of n_most rows has left. */
+/* Rows that a step of n_most rows has left for one more sequence. */
 static uint32_t rows_within(const struct engine_model *model, uint32_t n_most)
 {
-    return n_most > model->n_picked_rows ? n_most - model->n_picked_rows : 0;
+    const bool has_place = model->n_picked < model->max_sequences;
+    return has_place && n_most > model->n_picked_rows ? n_most - model->n_picked_rows : 0;
 }
 
-/* One row for each decoding sequence, oldest first.  before: only those to be served before this
- * account; NULL: all.  Returns the rows left. */
-static uint32_t
-pick_decoding(struct engine_model *model, uint32_t n_rows_left, const struct account *before)
+/* One row for each decoding sequence, oldest first, until the step has n_most rows.  before: only
+ * those to be served before this account; NULL: all. */
+static void pick_decoding(struct engine_model *model, uint32_t n_most, const struct account *before)
 {
     struct sequence *s = model->running.first;
-    while (s != NULL && n_rows_left > 0 && model->n_picked < model->max_sequences) {
+    while (s != NULL && rows_within(model, n_most) > 0) {
         if (!may_decode(s) ||
             (before != NULL && !fairness_before(s->generation->account, before)) ||
             !take_ring_room(s)) {
@@ -486,16 +483,15 @@ pick_decoding(struct engine_model *model, uint32_t n_rows_left, const struct acc
             continue;
         }
         const uint32_t n_preempted = model->n_preempted;
-        const uint32_t n_rows = rows_left(model, s, n_rows_left);
+        const uint32_t n_rows = rows_left(model, s, rows_within(model, n_most));
         if (reserve(model, s, n_rows)) {
-            n_rows_left -= pick(model, s, n_rows);
+            pick(model, s, n_rows);
         } else if (n_preempted == model->n_preempted) {
             s->step_passed = true;
         }
         /* Preemption cuts the list: those that were picked are passed over from its beginning. */
         s = n_preempted == model->n_preempted ? s->next : model->running.first;
     }
-    return n_rows_left;
 }
 
 /* The next chunk of a running prefill.  Returns its rows; 0: not in this step. */
@@ -514,71 +510,61 @@ static uint32_t go_on(struct engine_model *model, struct sequence *s, uint32_t n
     return pick(model, s, n_rows);
 }
 
-/* Prompts in chunks, those that run and those that wait, in the order of fairness.  A parked one is
- * passed over, and so is one whose next page another one computes in this step: it takes the page
- * in the next.  One that finds too few pages holds those that wait behind it, or it might wait for
- * ever.  n_for_others: further rows, for accounts that do not decode in this step. */
-static void pick_prefill(struct engine_model *model, uint32_t n_rows, uint32_t n_for_others)
+/* The prompt that is to go on or to enter first, or NULL.  waiting: those that wait are asked too.
+ */
+static struct sequence *next_prompt(const struct engine_model *model, bool waiting)
 {
-    uint32_t n_rows_left = n_rows + n_for_others;
+    struct sequence *const goes_on = next_prefill(model);
+    struct sequence *const enters = waiting ? next_waiting(model) : NULL;
+    if (goes_on == NULL || enters == NULL) {
+        return goes_on != NULL ? goes_on : enters;
+    }
+    return goes_before(enters->generation->account, goes_on->generation->account) ? enters
+                                                                                  : goes_on;
+}
+
+static uint32_t pick_prompt(struct engine_model *model, struct sequence *s, uint32_t n_rows_left)
+{
+    return s->state == SEQUENCE_WAITING ? enter(model, s, n_rows_left)
+                                        : go_on(model, s, n_rows_left);
+}
+
+/* Prompts in chunks, those that run and those that wait, in the order of fairness, until the step
+ * has n_most rows.  A parked one is passed over, and so is one whose next page another one computes
+ * in this step: it takes the page in the next.  One that finds too few pages holds those that wait
+ * behind it, or it might wait for ever. */
+static void pick_prompts(struct engine_model *model, uint32_t n_most)
+{
     const uint32_t n_preempted = model->n_preempted;
-    bool may_admit = true;
-    while (n_rows_left > 0 && model->n_picked < model->max_sequences) {
-        struct sequence *const running = next_prefill(model);
-        struct sequence *const waiting =
-            may_admit && model->n_preempted == n_preempted ? next_waiting(model) : NULL;
-        if (running == NULL && waiting == NULL) {
+    bool may_enter_now = true;
+    while (rows_within(model, n_most) > 0) {
+        struct sequence *const s =
+            next_prompt(model, may_enter_now && model->n_preempted == n_preempted);
+        if (s == NULL) {
             return;
         }
-        const bool enters =
-            running == NULL || (waiting != NULL && goes_before(waiting->generation->account,
-                                                               running->generation->account));
-        struct sequence *const s = enters ? waiting : running;
-        const uint32_t n_kept = s->generation->account->step_decodes ? n_for_others : 0;
-        if (n_rows_left <= n_kept) {
-            return;
-        }
-        const uint32_t n_taken = enters ? enter(model, s, n_rows_left - n_kept, false)
-                                        : go_on(model, s, n_rows_left - n_kept);
-        may_admit = may_admit && (!enters || n_taken > 0 || s->step_passed);
-        n_rows_left -= n_taken < n_rows_left ? n_taken : n_rows_left;
+        const bool enters = s->state == SEQUENCE_WAITING;
+        const uint32_t n_taken = pick_prompt(model, s, rows_within(model, n_most));
+        may_enter_now = may_enter_now && (!enters || n_taken > 0 || s->step_passed);
     }
 }
 
-/* Rows that prompts may take beside n_decoding rows, in all and by accounts that decode: these keep
- * the step within its target, others as if nobody decoded, for a first token is worth a longer
- * gap.  A little is always done. */
-static void budget_prefill(const struct engine_model *model,
-                           uint32_t n_decoding,
-                           uint32_t *n_of_decoding,
-                           uint32_t *n_in_all)
+/* Prompts of accounts of which nothing decodes: their rows go before those of accounts behind them,
+ * which decode with what the target leaves.  So a first token does not wait for many small chunks.
+ * True: there was one. */
+static bool pick_newcomers(struct engine_model *model, uint32_t n_target)
 {
-    const uint32_t n_rows = pace_rows(&model->pace, model->itl_target_ns, model->max_rows);
-    const uint32_t n_left = n_rows > n_decoding ? n_rows - n_decoding : 0;
-    const uint32_t n_most = model->max_rows - n_decoding;
-    const uint32_t n_least = n_most < PACE_MIN_ROWS ? n_most : PACE_MIN_ROWS;
-    *n_of_decoding = n_left > n_least ? n_left : n_least;
-    *n_in_all = n_rows < n_most ? n_rows : n_most;
-    *n_in_all = *n_in_all > *n_of_decoding ? *n_in_all : *n_of_decoding;
-}
-
-/* Accounts that come with nothing running, and whose prompt the target has room for: their rows go
- * before those of accounts behind them, which decode with what the target leaves.  So a first token
- * comes after a step of the usual length.  True: somebody came. */
-static bool pick_newcomers(struct engine_model *model)
-{
-    const uint32_t n_target = pace_rows(&model->pace, model->itl_target_ns, model->max_rows);
     const uint32_t n_preempted = model->n_preempted;
     bool came = false;
-    while (model->running.length < model->max_sequences) {
-        struct sequence *const s = next_waiting(model);
-        if (s == NULL || s->generation->account->step_running > 0) {
+    while (rows_within(model, n_target) > 0) {
+        struct sequence *const s = next_prompt(model, model->running.length < model->max_sequences);
+        if (s == NULL || s->generation->account->step_decodes) {
             break;
         }
-        pick_decoding(model, rows_within(model, n_target), s->generation->account);
+        pick_decoding(model, n_target, s->generation->account);
         const uint32_t n_rows_left = rows_within(model, n_target);
         if (n_rows_left == 0 || model->n_preempted != n_preempted ||
-            enter(model, s, n_rows_left, true) == 0) {
+            pick_prompt(model, s, n_rows_left) == 0) {
             break;
         }
         came = true;
@@ -595,24 +581,31 @@ static bool somebody_decodes(const struct engine_model *model)
     return s != NULL;
 }
 
+/* A little is always done for prompts, however many decode. */
+static uint32_t n_most_beside_decoding(const struct engine_model *model, uint32_t n_target)
+{
+    const uint32_t n_least = model->n_picked_rows + PACE_MIN_ROWS;
+    const uint32_t n_most = n_target > n_least ? n_target : n_least;
+    return n_most < model->max_rows ? n_most : model->max_rows;
+}
+
 uint32_t scheduler_pick(struct engine_model *model)
 {
     begin(model);
     make_place(model);
     const uint32_t n_made_place = model->n_preempted;
-    /* Who stood back for a newcomer does not do so twice. */
-    const bool came = !model->stood_back && somebody_decodes(model) && pick_newcomers(model);
-    const uint32_t n_most =
-        came ? pace_rows(&model->pace, model->itl_target_ns, model->max_rows) : model->max_rows;
-    uint32_t n_of_decoding = pick_decoding(model, rows_within(model, n_most), NULL);
-    uint32_t n_in_all = n_of_decoding;
-    model->stood_back = came && somebody_decodes(model);
-    if (model->n_picked > 0 && !came) {
-        budget_prefill(model, model->max_rows - n_in_all, &n_of_decoding, &n_in_all);
+    const uint32_t n_target = pace_rows(&model->pace, model->itl_target_ns, model->max_rows);
+    uint32_t n_most = model->max_rows;
+    if (somebody_decodes(model)) {
+        /* Who stood back in the last step does not do so in this one. */
+        const bool came = !model->stood_back && pick_newcomers(model, n_target);
+        pick_decoding(model, came ? n_target : model->max_rows, NULL);
+        model->stood_back = came && somebody_decodes(model);
+        n_most = came ? n_target : n_most_beside_decoding(model, n_target);
     }
     /* Where pages were short, nobody new comes in. */
     if (model->n_preempted == n_made_place) {
-        pick_prefill(model, n_of_decoding, n_in_all - n_of_decoding);
+        pick_prompts(model, n_most);
     }
     return model->n_preempted;
 }

@@ -1,13 +1,11 @@
 /* Which sequences run in the next step of a model, and with how many rows.
  *
- * Decoding sequences come first (one row each), then prefill in chunks, in the order of fairness.h,
- * as many rows as keep the step within the inter-token target.  An account that comes with nothing
- * running goes before those that were served more: its prompt, where the target has room for all of
- * it, takes the place of as many of their rows as the target needs.  They stand back for one step
- * and are in the next before anybody else, so that no gap is longer than two steps.  Longer prompts
- * of accounts that do not decode may take the whole target beside the decoding of others, so that
- * they are not computed in many small chunks: then a step takes at most twice the target, or what
- * decoding takes and the target.
+ * Decoding sequences come first (one row each), then prompts in chunks, in the order of fairness.h,
+ * as many rows as keep the step within the inter-token target.  Prompts of accounts of which
+ * nothing decodes yet go before the decoding of accounts that were served more, which get what the
+ * target leaves: so a first token waits for few steps of the usual length, not for many small
+ * chunks. Who stands back for them is in the next step before anybody else: no gap is longer than
+ * two steps.
  *
  * Before each chunk a sequence takes the pages that the index knows by then; of several with one
  * beginning in one step, one computes it.  Where pages are short, the youngest sequence of the

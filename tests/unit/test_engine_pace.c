@@ -112,6 +112,27 @@ static void a_slower_machine_is_noticed(void **state)
     assert_true(step_ns(&fast, rows_of(&pace)) >= TARGET_MS * MS / 2);
 }
 
+/* Others take the processor now and then: most steps keep to the target all the same. */
+static void on_an_unsteady_machine_most_steps_keep_the_target(void **state)
+{
+    (void)state;
+    enum { N_STEPS = 1000 };
+    const struct machine machine = {0, MS};
+    struct pace pace = {.ns = 0};
+    uint32_t n_late = 0;
+    double n_rows = 0;
+    for (uint32_t i = 0; i < N_STEPS; i++) {
+        const uint32_t rows = rows_of(&pace);
+        const uint64_t percent = 80 + (i * UINT64_C(7919)) % 60; /* 80 to 139, in no order */
+        const uint64_t ns = step_ns(&machine, rows + N_DECODING) * percent / 100;
+        pace_learn(&pace, N_DECODING, rows, ns);
+        n_late += ns > TARGET_MS * MS;
+        n_rows += rows;
+    }
+    assert_in_range(n_late, 1, N_STEPS / 4);
+    assert_true(n_rows / N_STEPS >= 100 / 1.10 * 0.75);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +142,7 @@ int main(void)
         cmocka_unit_test(small_prompts_do_not_spoil_what_is_known),
         cmocka_unit_test(a_hiccup_is_forgotten),
         cmocka_unit_test(a_slower_machine_is_noticed),
+        cmocka_unit_test(on_an_unsteady_machine_most_steps_keep_the_target),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,36 +145,6 @@ static void prompts_are_cut_to_the_target(void **state)
     rig_close(&rig);
 }
 
-/* Rows for those who do not decode are not given to those who do. */
-static void what_is_kept_for_others_is_not_taken(void **state)
-{
-    (void)state;
-    enum { N_DECODING = 6 };
-    struct rig rig;
-    struct generation *generations[N_DECODING + 3];
-    struct generation **const later = &generations[N_DECODING];
-    rig_open(&rig, 16);
-    struct account *const busy =
-        tiny_account(1, &(struct account_options){.label = "busy", .priority = 1});
-    struct account *const fresh = tiny_account(2, &(struct account_options){.label = "fresh"});
-    for (uint32_t i = 0; i < N_DECODING; i++) {
-        generations[i] = arrive(&rig, busy, 20);
-    }
-    run_step(&rig);
-    later[0] = arrive(&rig, busy, 80);
-    later[1] = arrive(&rig, busy, 40);
-    later[2] = arrive(&rig, fresh, 300);
-    run_step(&rig);
-    assert_int_equal(rows_of(generations[0]), 1);
-    assert_int_equal(rows_of(later[0]), 80); /* goes first, within its own 94 */
-    assert_int_equal(rows_of(later[1]), 14); /* the rest of them */
-    assert_int_equal(rows_of(later[2]), N_DECODING);
-    end(&rig, generations, N_DECODING + 3);
-    account_release(busy);
-    account_release(fresh);
-    rig_close(&rig);
-}
-
 /* Who comes back to a busy machine is lifted to those who stayed, and goes before them at once:
  * its first token does not wait for a step that tells the two apart. */
 static void a_newcomer_enters_with_the_next_step(void **state)
@@ -242,8 +212,8 @@ static void decoding_stands_back_for_a_newcomer_once(void **state)
     rig_close(&rig);
 }
 
-/* A prompt that the target has no room for does not hold those up who decode. */
-static void decoding_does_not_wait_for_long_prompts(void **state)
+/* A newcomer's long prompt has every other step to itself, and its part of the others. */
+static void decoding_and_a_long_prompt_take_turns(void **state)
 {
     (void)state;
     struct rig rig;
@@ -251,16 +221,49 @@ static void decoding_does_not_wait_for_long_prompts(void **state)
     rig_open(&rig, 8);
     struct account *const busy = tiny_account(1, &(struct account_options){.label = "busy"});
     struct account *const fresh = tiny_account(2, &(struct account_options){.label = "fresh"});
+    rig.model->itl_target_ns = 32 * MS;
     generations[0] = arrive(&rig, busy, 20);
     run_step(&rig);
     generations[1] = arrive(&rig, fresh, 300);
+    busy->served += UINT64_C(1) << 40;
     for (uint32_t i = 0; i < 3; i++) {
         run_step(&rig);
+        assert_int_equal(rows_of(generations[0]), 0);
+        assert_int_equal(rows_of(generations[1]), 32);
+        run_step(&rig);
         assert_int_equal(rows_of(generations[0]), 1);
-        assert_in_range(rows_of(generations[1]), 90, 110);
+        assert_int_equal(rows_of(generations[1]), 16); /* of 31: to a page's end */
     }
     end(&rig, generations, 2);
     account_release(busy);
+    account_release(fresh);
+    rig_close(&rig);
+}
+
+/* The newcomer goes before those who were served more, not before those who were served less. */
+static void who_was_served_less_does_not_stand_back(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct generation *generations[3];
+    rig_open(&rig, 8);
+    struct account *const little = tiny_account(1, &(struct account_options){.label = "little"});
+    struct account *const much = tiny_account(2, &(struct account_options){.label = "much"});
+    struct account *const fresh = tiny_account(3, &(struct account_options){.label = "fresh"});
+    generations[0] = arrive(&rig, little, 20);
+    generations[1] = arrive(&rig, much, 20);
+    run_step(&rig);
+    rig.model->itl_target_ns = 17 * MS;
+    generations[2] = arrive(&rig, fresh, 100);
+    fresh->served = much->served;
+    little->served = much->served / 2;
+    run_step(&rig);
+    assert_int_equal(rows_of(generations[0]), 1);
+    assert_int_equal(rows_of(generations[1]), 0);
+    assert_int_equal(rows_of(generations[2]), 16);
+    end(&rig, generations, 3);
+    account_release(little);
+    account_release(much);
     account_release(fresh);
     rig_close(&rig);
 }
@@ -354,10 +357,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alone_a_prompt_takes_all_rows),
         cmocka_unit_test(prompts_are_cut_to_the_target),
-        cmocka_unit_test(what_is_kept_for_others_is_not_taken),
         cmocka_unit_test(a_newcomer_enters_with_the_next_step),
         cmocka_unit_test(decoding_stands_back_for_a_newcomer_once),
-        cmocka_unit_test(decoding_does_not_wait_for_long_prompts),
+        cmocka_unit_test(decoding_and_a_long_prompt_take_turns),
+        cmocka_unit_test(who_was_served_less_does_not_stand_back),
         cmocka_unit_test(higher_priorities_go_first),
         cmocka_unit_test(weights_share_the_machine),
     };
