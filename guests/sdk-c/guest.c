@@ -14,6 +14,23 @@ struct text guest_request(void)
     return (struct text){.data = data, .length = (size_t)length};
 }
 
+int32_t guest_receive(struct text *out)
+{
+    struct buffer message = {.data = NULL};
+    size_t room = 4096;
+    int32_t length = realm_recv(buffer_grow(&message, room), room, -1);
+    if (length > (int32_t)room) {
+        room = (size_t)length;
+        message = (struct buffer){.data = NULL};
+        length = realm_recv(buffer_grow(&message, room), room, -1);
+    }
+    if (length < 0) {
+        return length == REALM_GUEST_CLOSED ? 0 : length;
+    }
+    *out = (struct text){.data = message.data, .length = (size_t)length};
+    return 1;
+}
+
 int32_t guest_emit_text(struct text text)
 {
     return realm_emit(REALM_EMIT_TEXT, text.data, text.length);
@@ -250,4 +267,23 @@ int32_t guest_collect(const realm_handle *streams, size_t n, struct generation *
         }
     }
     return 0;
+}
+
+int32_t guest_pipe(realm_handle stream, struct generation *out)
+{
+    struct buffer text = {.data = NULL};
+    int32_t more = 1;
+    *out = (struct generation){.finish = REALM_STREAM_NOT_FINISHED};
+    while (more > 0) {
+        const size_t from = text.length;
+        more = take_event(stream, out, &text);
+        const int32_t told = text.length == from
+                                 ? 0
+                                 : guest_emit_text((struct text){.data = text.data + from,
+                                                                 .length = text.length - from});
+        more = told < 0 ? told : more;
+    }
+    out->text = buffer_view(&text);
+    (void)realm_drop(stream);
+    return more == 0 && out->finish == REALM_STREAM_ERROR ? REALM_GUEST_FAILED : more;
 }

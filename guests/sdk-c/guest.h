@@ -36,6 +36,8 @@
 
 /* The body the client sent, JSON. */
 struct text guest_request(void);
+/* The client's next message in a WebSocket session, JSON.  1; 0: no more comes; or an error. */
+int32_t guest_receive(struct text *out);
 int32_t guest_emit_text(struct text text);
 /* An event or a result, JSON. */
 int32_t guest_emit_event(struct text json);
@@ -85,5 +87,8 @@ double generation_mean_logprob(const struct generation *generation);
 
 /* Waits until all streams have ended (they run together) and drops them.  0, or an error. */
 int32_t guest_collect(const realm_handle *streams, size_t n, struct generation *out);
+
+/* The same of one stream, whose text also goes to the client as it comes. */
+int32_t guest_pipe(realm_handle stream, struct generation *out);
 
 #endif

@@ -215,7 +215,7 @@ bool instance_wait(struct instance *instance, uint32_t timeout_ms);
 /* Tokens it has used so far. */
 void instance_tokens(struct instance *instance, uint64_t *prompt, uint64_t *completion);
 /* Gives the guest a message for `recv`, copied.  RESOURCE_EXHAUSTED: it has not read the last ones
- * (64, or 1 MiB). INVALID_ARGUMENT: it takes no input. */
+ * (1 MiB).  INVALID_ARGUMENT: it takes no input, or its input was closed. */
 REALM_MUST_CHECK realm_status instance_deliver(struct instance *instance,
                                                struct bytes message,
                                                struct realm_error *error);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "server/route.h"
 #include "server/ws.h"
+#include "server/ws_input.h"
 
 #include <libwebsockets.h>
 #include <string.h>
@@ -547,6 +548,8 @@ void conn_take_ready(struct server *server)
                 exchange->http_status = 499;
                 exchange_log(exchange);
                 exchange_destroy(exchange);
+            } else if (exchange->ws != NULL) {
+                ws_input_hand_over(exchange->ws);
             }
         }
     }

@@ -45,7 +45,8 @@ struct exchange {
     uint64_t body_deadline_ns;
     bool received; /* the request is here in full */
     bool preparing;
-    bool failed; /* `problem` is the answer */
+    bool takes_input; /* messages for what runs may come: it came over a WebSocket */
+    bool failed;      /* `problem` is the answer */
     struct problem problem;
     struct source *source; /* NULL: the answer, if there is one, is in `out` */
     struct frames frames;  /* writes to `out` */

@@ -158,8 +158,31 @@ static void usage(const struct source *source, struct source_usage *out)
     instance_tokens(run->instance, &out->prompt_tokens, &out->completion_tokens);
 }
 
+static realm_status deliver(struct source *source, struct bytes message, struct problem *problem)
+{
+    struct program_run *const run = (struct program_run *)source;
+    struct realm_error error;
+    const realm_status status = instance_deliver(run->instance, message, &error);
+    if (status == REALM_OK) {
+        return REALM_OK;
+    }
+    problem->code = status == REALM_RESOURCE_EXHAUSTED ? "input_full" : NULL;
+    return problem_set(problem, status, "data", "%s", error.message);
+}
+
+static void close_input(struct source *source)
+{
+    instance_close_input(((struct program_run *)source)->instance);
+}
+
 static const struct source_type source_type = {
-    .pull = pull, .readable = readable, .usage = usage, .destroy = destroy};
+    .pull = pull,
+    .readable = readable,
+    .usage = usage,
+    .deliver = deliver,
+    .close_input = close_input,
+    .destroy = destroy,
+};
 
 /* --- beginning ---------------------------------------------------------------------------------
  */
@@ -345,7 +368,10 @@ static realm_status start_guest(struct program_run *run,
         .function = request->function,
         .account = exchange->account,
         .request = {.data = (const uint8_t *)exchange->body.text, .length = exchange->body.length},
-        .source = run->form == PROGRAM_FORM_CHAT ? "chat" : "run",
+        .source = run->form == PROGRAM_FORM_CHAT ? "chat"
+                  : exchange->takes_input        ? "websocket"
+                                                 : "run",
+        .takes_input = exchange->takes_input,
         .wake = loop_wake,
         .wake_context = server,
     };

@@ -6,6 +6,7 @@
 #ifndef REALM_SERVER_SOURCE_H
 #define REALM_SERVER_SOURCE_H
 
+#include "base/bytes.h"
 #include "server/frames.h"
 #include "server/problem.h"
 
@@ -33,6 +34,11 @@ struct source_type {
     /* Whether there is something to pull. */
     bool (*readable)(const struct source *source);
     void (*usage)(const struct source *source, struct source_usage *out);
+    /* A client's message for what runs, JSON text, copied; NULL: it takes none.  On error it was
+     * not taken, and the problem says why: I/O thread. */
+    realm_status (*deliver)(struct source *source, struct bytes message, struct problem *problem);
+    /* No more of them comes.  NULL as `deliver` is. */
+    void (*close_input)(struct source *source);
     /* Cancels what still runs. */
     void (*destroy)(struct source *source);
 };

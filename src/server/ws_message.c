@@ -124,7 +124,8 @@ _Static_assert(2 * MAX_ID_CHARACTERS + 3 <= WS_ID_BYTES, "room for an id of quot
 
 static realm_status read_type(const json_t *value, struct ws_message *out, struct problem *problem)
 {
-    static const char *const names[] = {"auth", "request", "cancel", "ping", "resume"};
+    static const char *const names[] = {
+        "auth", "request", "cancel", "ping", "resume", "input", "input_end"};
     char word[WS_WORD_BYTES] = "";
     REALM_TRY(read_word(value, "type", word, sizeof word, problem));
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -133,7 +134,8 @@ static realm_status read_type(const json_t *value, struct ws_message *out, struc
             return REALM_OK;
         }
     }
-    return refuse(problem, "type", "must be auth, request, cancel, ping or resume");
+    return refuse(
+        problem, "type", "must be auth, request, cancel, ping, resume, input or input_end");
 }
 
 static realm_status read_after(const json_t *value, uint64_t *out, struct problem *problem)
@@ -147,10 +149,22 @@ static realm_status read_after(const json_t *value, uint64_t *out, struct proble
 }
 
 /* The members, each once. */
-enum member { M_TYPE, M_ID, M_KIND, M_NAME, M_FUNCTION, M_KEY, M_SESSION, M_AFTER, M_BODY, M_N };
+enum member {
+    M_TYPE,
+    M_ID,
+    M_KIND,
+    M_NAME,
+    M_FUNCTION,
+    M_KEY,
+    M_SESSION,
+    M_AFTER,
+    M_BODY,
+    M_DATA,
+    M_N
+};
 
 static const char *const member_names[M_N] = {
-    "type", "id", "kind", "name", "function", "key", "session", "after", "body"};
+    "type", "id", "kind", "name", "function", "key", "session", "after", "body", "data"};
 
 static realm_status
 read_value(enum member member, const json_t *value, struct ws_message *out, struct problem *problem)
@@ -201,8 +215,8 @@ static realm_status read_member(struct bytes name,
         return refuse(problem, member_names[member], "given twice");
     }
     *seen |= 1u << member;
-    if (member == M_BODY) {
-        out->body = value;
+    if (member == M_BODY || member == M_DATA) {
+        *(member == M_BODY ? &out->body : &out->data) = value;
         return REALM_OK;
     }
     json_t *json = NULL;
@@ -220,6 +234,8 @@ static realm_status check_members(uint32_t seen, struct ws_message *out, struct 
         [WS_CANCEL] = 1u << M_ID,
         [WS_PING] = 0,
         [WS_RESUME] = 1u << M_ID | 1u << M_SESSION | 1u << M_AFTER,
+        [WS_INPUT] = 1u << M_ID | 1u << M_DATA,
+        [WS_INPUT_END] = 1u << M_ID,
     };
     static const uint32_t allowed[] = {
         [WS_AUTH] = 0,
@@ -227,6 +243,8 @@ static realm_status check_members(uint32_t seen, struct ws_message *out, struct 
         [WS_CANCEL] = 0,
         [WS_PING] = 1u << M_ID,
         [WS_RESUME] = 0,
+        [WS_INPUT] = 0,
+        [WS_INPUT_END] = 0,
     };
     if ((seen & 1u << M_TYPE) == 0) {
         return refuse(problem, "type", "is missing");

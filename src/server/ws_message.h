@@ -13,7 +13,7 @@
 #define WS_ID_BYTES   136u /* an id as JSON text, terminated */
 #define WS_WORD_BYTES 128u /* any other text, terminated */
 
-enum ws_message_type { WS_AUTH, WS_REQUEST, WS_CANCEL, WS_PING, WS_RESUME };
+enum ws_message_type { WS_AUTH, WS_REQUEST, WS_CANCEL, WS_PING, WS_RESUME, WS_INPUT, WS_INPUT_END };
 
 struct ws_message {
     enum ws_message_type type;
@@ -24,6 +24,7 @@ struct ws_message {
     char key[2 * WS_WORD_BYTES];
     char session[WS_WORD_BYTES];
     uint64_t after;    /* of WS_RESUME */
+    struct bytes data; /* of WS_INPUT: a value inside the text, unread */
     struct bytes body; /* inside the text; an object's or anything else's; empty: none */
 };
 

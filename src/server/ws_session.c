@@ -5,6 +5,7 @@
 #include "server/route.h"
 #include "server/state.h"
 #include "server/ws.h"
+#include "server/ws_input.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -124,6 +125,7 @@ static void remove_request(struct ws_request **link)
         end_exchange(request);
     }
     strbuf_deinit(&request->lines);
+    ws_input_deinit(&request->input);
     alloc_free(request);
 }
 
@@ -322,11 +324,13 @@ static void begin(struct ws_session *session, const struct ws_message *message)
     request->exchange = exchange;
     request->first_sequence = 1;
     strbuf_init(&request->lines, ALLOC_SERVER, MAX_LINES_BYTES);
+    ws_input_init(&request->input);
     append_request(session, request);
     exchange->ws = request;
     exchange->frames.form = FRAMES_LINES;
     exchange->frames.id = request->id;
     exchange->received = true;
+    exchange->takes_input = true;
     exchange->n_body_bytes = message->body.length;
     if (strbuf_append(&exchange->body, (const char *)message->body.data, message->body.length)) {
         answer(exchange, method);
@@ -378,6 +382,22 @@ static void on_cancel(struct ws_session *session, const struct ws_message *messa
     request->exchange->http_status = 499;
     end_exchange(request);
     write_failure(request, &problem);
+}
+
+static void on_input(struct ws_session *session, const struct ws_message *message)
+{
+    struct problem problem = {.http_status = 0};
+    struct ws_request *const request = *find_request(session, message->id);
+    if (request == NULL || request->exchange == NULL) {
+        refuse(session,
+               message->id,
+               REALM_NOT_FOUND,
+               "not_running",
+               "no request with the id %s is running",
+               message->id);
+    } else if (ws_input_take(request, message, &problem) != REALM_OK) {
+        ws_session_refuse(session, message->id, &problem, false);
+    }
 }
 
 static struct ws_session *find_session(struct ws_session *own, const char *id)
@@ -485,6 +505,8 @@ static void on_message(struct ws_session *session, const struct ws_message *mess
         on_request(session, message);
     } else if (message->type == WS_CANCEL) {
         on_cancel(session, message);
+    } else if (message->type == WS_INPUT || message->type == WS_INPUT_END) {
+        on_input(session, message);
     } else if (message->type == WS_RESUME) {
         on_resume(session, message);
     } else {

@@ -15,6 +15,13 @@
 #define WS_SESSION_ID_LENGTH 32u
 #define WS_RESUME_S          60u
 
+/* What the client has sent to a run. */
+struct ws_input {
+    struct strbuf early; /* messages that came while the request was prepared; a zero behind each */
+    uint32_t n_early;    /* of them */
+    bool ended;          /* the client said that no more comes */
+};
+
 /* One request of a session, until its answer was sent and is not likely to be asked for again. */
 struct ws_request {
     struct ws_session *session;
@@ -25,6 +32,7 @@ struct ws_request {
     uint64_t first_sequence; /* of the first one there */
     struct strbuf lines;     /* messages, each ended by a line feed */
     size_t n_sent;           /* of these bytes */
+    struct ws_input input;
 };
 
 struct ws_session {

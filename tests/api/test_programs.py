@@ -503,3 +503,127 @@ def test_a_key_for_one_model_opens_no_other_in_a_program(own_server):
     bound = Programs(server, new_key(server, "default", "--scopes", "inference", "--models", "smollm2"))
     assert "code 2" in bound.run("opens", status=422)["error"]["message"]
     assert bound.run("opens", {"model": "tiny"}, 403)["error"]["code"] == "permission_denied"
+
+
+# --- messages to a running program ---------------------------------------------------------------
+
+
+def texts(messages):
+    return [message["data"]["text"] for message in messages if message.get("event") == "text"]
+
+
+def hears(ws, id=1):
+    """What a run that says each message back has said, up to now."""
+    message = ws.receive()
+    assert message["id"] == id and message["event"] == "text"
+    return message["data"]["text"]
+
+
+@pytest.fixture
+def mirror(programs):
+    """A program that says each message back, to the end of its input."""
+    programs.push("mirror", guest("wait_for_input"))
+    return {"kind": "program", "name": "mirror", "body": {"stream": True}}
+
+
+def test_a_running_program_hears_its_client(mirror, server):
+    with Client(server) as ws:
+        ws.request(1, **mirror)
+        for data in ("Hi", 7, None, {"a": ["é", True]}, []):
+            ws.send(type="input", id=1, data=data)
+            assert json.loads(hears(ws)) == data
+        ws.send(type="input_end", id=1)
+        last, done = ws.until_end(1)
+        assert last["event"] == "done" and done["type"] == "done"
+
+
+def test_messages_before_the_run_has_begun_are_kept_in_order(mirror, server):
+    with Client(server) as ws:
+        ws.request(1, **mirror)
+        for n in range(40):
+            ws.send(type="input", id=1, data=n)
+        ws.send(type="input_end", id=1)
+        assert "".join(texts(ws.until_end(1))) == "".join(str(n) for n in range(40))
+
+
+def test_messages_reach_a_resumed_run(mirror, server):
+    first = Client(server)
+    first.request(1, **mirror)
+    first.send(type="input", id=1, data="before")
+    assert hears(first) == '"before"'
+    first.drop()
+    with Client(server) as second:
+        second.send(type="resume", id=1, session=first.session, after=1)
+        second.send(type="input", id=1, data="after")
+        assert hears(second) == '"after"'
+        second.send(type="input_end", id=1)
+        assert second.until_end(1)[-1]["type"] == "done"
+
+
+def test_a_program_that_does_not_read_gets_no_more_than_its_mailbox_holds(programs, server, chat_c):
+    programs.push("chat", chat_c)
+    story = [{"role": "user", "content": "Tell me a very long story."}]
+    with Client(server) as ws:
+        ws.request(1, kind="program", name="chat", body={"stream": True, "max_tokens": 2000, "messages": story})
+        ws.receive()
+        for _ in range(40):
+            ws.send(type="input", id=1, data="x" * 60000)
+        while "sequence" in (refused := ws.receive()):
+            assert refused["type"] == "event"
+        assert (refused["status"], refused["error"]["code"]) == (429, "input_full")
+        ws.send(type="cancel", id=1)
+        while (last := ws.receive()).get("status") != 499:
+            assert last["type"] == "event" or last["error"]["code"] == "input_full"
+    wait_until(lambda: server.metric("realm_sandbox_instances") == 0)
+
+
+def test_messages_that_cannot_be_given_are_refused(mirror, programs, server):
+    with Client(server) as ws:
+        assert ws.refusal(type="input", id=1, data=1) == (404, "not_running")
+        ws.request(1, **mirror)
+        ws.send(type="input", id=1, data=0)
+        assert hears(ws) == "0"
+        assert ws.refusal(type="input", id=1, data="x" * 70000) == (413, "input_too_large")
+        assert ws.refusal(type="input", id=1)[0] == 400
+        assert ws.refusal(type="input_end", id=1, data=1)[0] == 400
+        ws.socket.send('{"type":"input","id":1,"data":{"a":}}')
+        assert ws.receive()["status"] == 400
+        ws.request(2, body={"model": "smollm2", "stream": True, "max_tokens": 2000, **ASK})
+        assert ws.receive()["id"] == 2
+        ws.send(type="input", id=2, data=1)
+        while "sequence" in (refused := ws.receive()):
+            pass
+        assert (refused["status"], refused["error"]["code"]) == (400, "takes_no_input")
+        ws.send(type="cancel", id=2)
+        ws.until_end(2)
+        ws.send(type="input_end", id=1)
+        ws.send(type="input", id=1, data=1)
+        codes = [m.get("error", {}).get("code") for m in (ws.receive() for _ in range(3))]
+        assert {code for code in codes if code} <= {"input_ended", "not_running"} and any(codes)
+
+
+def test_over_http_no_message_comes(programs):
+    programs.push("mirror", guest("wait_for_input"))
+    assert programs.run("mirror")["output"] == ""
+
+
+def test_a_conversation_takes_turns(programs, server, tmp_path):
+    subprocess.run(["make", "-C", TESTS.parent / "guests" / "talk", f"OUT={tmp_path}"], check=True,
+                   capture_output=True, timeout=280)
+    programs.push("talk", (tmp_path / "talk.wasm").read_bytes())
+    said = ["What is the capital of France?", "And of Italy?"]
+    history = []
+    with Client(server) as ws, programs.client() as client:
+        ws.request(1, kind="program", name="talk", body={"stream": True, "temperature": 0, "max_tokens": 12})
+        for turn, words in enumerate(said, 1):
+            ws.send(type="input", id=1, data=words)
+            answer = ""
+            while (message := ws.receive())["event"] == "text":
+                answer += message["data"]["text"]
+            assert message["data"]["turn"] == turn
+            history.append({"role": "user", "content": words})
+            alone = client.chat.completions.create(model="smollm2", messages=history, temperature=0, max_tokens=12)
+            assert answer == alone.choices[0].message.content != ""
+            history.append({"role": "assistant", "content": answer})
+        ws.send(type="input_end", id=1)
+        assert ws.until_end(1)[-1]["type"] == "done"

@@ -9,7 +9,7 @@ import requests
 
 from realm_server import KEY, RealmServer
 
-PROGRAMS = ["chat-c", "chat-rust", "best-of-n", "vote", "guard", "extract", "tree", "tour-rust"]
+PROGRAMS = ["chat-c", "chat-rust", "best-of-n", "vote", "guard", "extract", "tree", "tour-rust", "talk"]
 if shutil.which("go"):
     PROGRAMS += ["chat-go", "tour-go"]
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
@@ -55,7 +55,7 @@ def served(tmp_path_factory, build):
     assert server.stop() == 0, server.log_path.read_text(errors="replace")[-4000:]
 
 
-@pytest.mark.parametrize("name", [name for name in PROGRAMS if name.startswith("chat") or name == "guard"])
+@pytest.mark.parametrize("name", [name for name in PROGRAMS if name.startswith("chat") or name in ("guard", "talk")])
 def test_a_chat_client_hears_from_a_program_what_the_model_says(served, name):
     alone = served.chat("smollm2")
     assert served.chat("program:" + name) == alone
