@@ -19,7 +19,7 @@
 #define INLINE static inline __attribute__((always_inline))
 #endif
 
-/* Weights are asked for this far ahead; a pass over many tokens finds them in the cache anyway. */
+/* A single pass over a tile asks for weights this far ahead. */
 #define PREFETCH_BYTES 2048
 
 INLINE void prefetch_block(const uint8_t *block, uint32_t n_bytes)
@@ -28,6 +28,33 @@ INLINE void prefetch_block(const uint8_t *block, uint32_t n_bytes)
     for (uint32_t i = 0; i < n_bytes; i += 64) {
         __builtin_prefetch(block + PREFETCH_BYTES + i, 0, 3);
     }
+}
+
+/* Of several passes over a tile, each asks memory for its share of the next tile, so that memory
+ * works all the time and not during the first pass only. */
+struct prefetch {
+    const uint8_t *from;
+    uint32_t bytes; /* with each block of columns */
+};
+
+INLINE struct prefetch share_prefetch(const struct matmul_call *call,
+                                      const uint8_t *tile,
+                                      uint32_t block_bytes,
+                                      uint32_t t0,
+                                      uint32_t n_tokens)
+{
+    return (struct prefetch){
+        .from = tile + call->tile_bytes + call->tile_bytes * t0 / call->n_rows,
+        .bytes = (block_bytes * n_tokens + call->n_rows - 1) / call->n_rows,
+    };
+}
+
+INLINE void prefetch_share(struct prefetch *share)
+{
+    for (uint32_t i = 0; i < share->bytes; i += 64) {
+        __builtin_prefetch(share->from + i, 0, 3);
+    }
+    share->from += share->bytes;
 }
 
 /* What is subtracted from the unsigned numbers of a tile. */

@@ -69,7 +69,7 @@ void matmul_q8_q2k_16x6__avx2(const struct matmul_call *call);
 void matmul_q8_q3k_16x6__avx2(const struct matmul_call *call);
 void matmul_q8_q4k_16x6__avx2(const struct matmul_call *call);
 void matmul_q8_q5k_16x6__avx2(const struct matmul_call *call);
-void matmul_q8_q6k_16x4__avx2(const struct matmul_call *call);
+void matmul_q8_q6k_16x6__avx2(const struct matmul_call *call);
 void matmul_q8_q8k_16x6__avx2(const struct matmul_call *call);
 void matmul_f32_f16_16x3__avx2(const struct matmul_call *call);
 void matmul_f32_bf16_16x3__avx2(const struct matmul_call *call);

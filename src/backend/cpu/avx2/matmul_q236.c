@@ -3,21 +3,21 @@
 INLINE void
 q2k(const struct matmul_call *c, const uint8_t *tile, uint32_t row, uint32_t t, uint32_t n)
 {
-    multiply_tokens(TILE_Q2_K, c, tile, row, t, n);
+    multiply_tokens(TILE_Q2_K, c, tile, NULL, row, t, n);
 }
 
 INLINE void
 q3k(const struct matmul_call *c, const uint8_t *tile, uint32_t row, uint32_t t, uint32_t n)
 {
-    multiply_tokens(TILE_Q3_K, c, tile, row, t, n);
+    multiply_tokens(TILE_Q3_K, c, tile, NULL, row, t, n);
 }
 
 INLINE void
 q6k(const struct matmul_call *c, const uint8_t *tile, uint32_t row, uint32_t t, uint32_t n)
 {
-    multiply_tokens(TILE_Q6_K, c, tile, row, t, n);
+    multiply_tokens(TILE_Q6_K, c, tile, NULL, row, t, n);
 }
 
 MATMUL_KERNEL(matmul_q8_q2k_16x6__avx2, q2k, 6)
-MATMUL_KERNEL(matmul_q8_q3k_16x6__avx2, q3k, 6)
-MATMUL_KERNEL(matmul_q8_q6k_16x4__avx2, q6k, 4)
+PANEL_KERNEL(matmul_q8_q3k_16x6__avx2, TILE_Q3_K, q3k)
+PANEL_KERNEL(matmul_q8_q6k_16x6__avx2, TILE_Q6_K, q6k)

@@ -3,19 +3,19 @@
 INLINE void
 q4_0(const struct matmul_call *c, const uint8_t *tile, uint32_t row, uint32_t t, uint32_t n)
 {
-    multiply_tokens(TILE_Q4_0, c, tile, row, t, n);
+    multiply_tokens(TILE_Q4_0, c, tile, NULL, row, t, n);
 }
 
 INLINE void
 q4_1(const struct matmul_call *c, const uint8_t *tile, uint32_t row, uint32_t t, uint32_t n)
 {
-    multiply_tokens(TILE_Q4_1, c, tile, row, t, n);
+    multiply_tokens(TILE_Q4_1, c, tile, NULL, row, t, n);
 }
 
 INLINE void
 q4k(const struct matmul_call *c, const uint8_t *tile, uint32_t row, uint32_t t, uint32_t n)
 {
-    multiply_tokens(TILE_Q4_K, c, tile, row, t, n);
+    multiply_tokens(TILE_Q4_K, c, tile, NULL, row, t, n);
 }
 
 MATMUL_KERNEL(matmul_q8_q4_0_16x6__avx2, q4_0, 6)

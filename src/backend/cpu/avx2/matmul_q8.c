@@ -3,13 +3,13 @@
 INLINE void
 q8_0(const struct matmul_call *c, const uint8_t *tile, uint32_t row, uint32_t t, uint32_t n)
 {
-    multiply_tokens(TILE_Q8_0, c, tile, row, t, n);
+    multiply_tokens(TILE_Q8_0, c, tile, NULL, row, t, n);
 }
 
 INLINE void
 q8k(const struct matmul_call *c, const uint8_t *tile, uint32_t row, uint32_t t, uint32_t n)
 {
-    multiply_tokens(TILE_Q8_K, c, tile, row, t, n);
+    multiply_tokens(TILE_Q8_K, c, tile, NULL, row, t, n);
 }
 
 MATMUL_KERNEL(matmul_q8_q8_0_16x6__avx2, q8_0, 6)

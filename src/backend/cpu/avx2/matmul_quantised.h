@@ -4,11 +4,18 @@
  * many such sums fit in 16 bits depends on the weights: 15 * 127 * 2 * 8 (all groups of a block),
  * 31 * 127 * 2 * 4, 63 * 127 * 2 * 2.  8-bit weights give their sign to the values: 128 * 127 * 2.
  * Then madd widens to 32 bits, multiplying by the part scale where halves of a block have their
- * own. */
+ * own.
+ *
+ * Where unpacking is dear and several passes are to come, a tile's weights are unpacked once, to a
+ * panel: 512 bytes a block, [8 groups][16 rows][4 columns] as in 8-bit layouts. */
 #ifndef REALM_BACKEND_CPU_AVX2_MATMUL_QUANTISED_H
 #define REALM_BACKEND_CPU_AVX2_MATMUL_QUANTISED_H
 
 #include "backend/cpu/avx2/matmul.h"
+
+#define MOST_TOKENS   6u
+#define PANEL_COLUMNS 4096u /* at most: 64 KiB of stack */
+#define PANEL_MOST    (PANEL_COLUMNS / TILE_COLUMNS * TILE_BYTES_BYTES)
 
 /* Group g, rows 8v .. 8v + 7 of a block: unsigned bytes (8-bit layouts: signed). */
 INLINE __m256i unpack_group(enum tile_layout layout, const uint8_t *block, uint32_t g, uint32_t v)
@@ -65,6 +72,12 @@ INLINE uint32_t groups_of(enum tile_layout layout)
     }
 }
 
+/* Unpacking takes more than two instructions a register. */
+INLINE bool wants_panel(enum tile_layout layout)
+{
+    return is_5_bit(layout) || layout == TILE_Q3_K || layout == TILE_Q6_K;
+}
+
 INLINE __m256i multiply_4(enum tile_layout layout, __m256i w, __m256i x)
 {
     if (is_8_bit(layout)) {
@@ -91,9 +104,11 @@ INLINE __m256i both_of(__m256i pairs, uint32_t half)
     return _mm256_shuffle_epi8(pairs, _mm256_or_si256(half == 0 ? first : second, lane));
 }
 
-/* Exact integer dots of one block: dot[t][v] for rows 8v .. 8v + 7. */
+/* Exact integer dots of one block: dot[t][v] for rows 8v .. 8v + 7.  unpacked: its weights in the
+ * panel, or NULL. */
 INLINE void dot_block(enum tile_layout layout,
                       const uint8_t *block,
+                      const uint8_t *unpacked,
                       const int8_t *x,
                       size_t x_stride,
                       const int32_t *x_sums,
@@ -109,11 +124,13 @@ INLINE void dot_block(enum tile_layout layout,
     }
     UNROLL
     for (uint32_t first = 0; first < 8; first += n_groups) {
-        __m256i sum16[6][2];
+        __m256i sum16[MOST_TOKENS][2];
         UNROLL
         for (uint32_t g = first; g < first + n_groups; g++) {
-            const __m256i w0 = unpack_group(layout, block, g, 0);
-            const __m256i w1 = unpack_group(layout, block, g, 1);
+            const __m256i w0 =
+                unpacked != NULL ? load_32(unpacked + 64 * g) : unpack_group(layout, block, g, 0);
+            const __m256i w1 = unpacked != NULL ? load_32(unpacked + 64 * g + 32)
+                                                : unpack_group(layout, block, g, 1);
             UNROLL
             for (uint32_t t = 0; t < n_tokens; t++) {
                 const __m256i four = broadcast_4(x + t * x_stride + 4 * g);
@@ -236,10 +253,28 @@ INLINE void add_block(enum tile_layout layout,
     }
 }
 
-/* One tile times n_tokens tokens from t on. */
+/* All weights of a tile. */
+INLINE void
+fill_panel(enum tile_layout layout, const uint8_t *tile, uint32_t n_blocks, uint8_t *panel)
+{
+    const uint8_t *block = tile;
+    for (uint32_t b = 0; b < n_blocks; b++) {
+        block += b % TILE_SUPER_BLOCKS == 0 ? tile_head_bytes(layout) : 0;
+        UNROLL
+        for (uint32_t i = 0; i < 16; i++) {
+            const __m256i weights = unpack_group(layout, block, i / 2, i % 2);
+            _mm256_store_si256((__m256i *)(void *)(panel + (size_t)32 * i), weights);
+        }
+        block += tile_block_bytes(layout);
+        panel += TILE_BYTES_BYTES;
+    }
+}
+
+/* One tile times n_tokens tokens from t0 on; panel: its weights unpacked, or NULL. */
 INLINE void multiply_tokens(enum tile_layout layout,
                             const struct matmul_call *call,
                             const uint8_t *tile,
+                            const uint8_t *panel,
                             uint32_t row,
                             uint32_t t0,
                             uint32_t n_tokens)
@@ -248,9 +283,11 @@ INLINE void multiply_tokens(enum tile_layout layout,
     const uint32_t n_blocks = call->columns / TILE_COLUMNS;
     const int8_t *const values = x->values + (size_t)t0 * x->columns;
     const size_t x_block = (size_t)t0 * n_blocks;
+    struct prefetch share = share_prefetch(call, tile, tile_block_bytes(layout), t0, n_tokens);
+    const bool only_pass = n_tokens == call->n_rows;
     const uint8_t *block = tile;
     const uint8_t *head = tile;
-    __m256 sum[6][2];
+    __m256 sum[MOST_TOKENS][2];
     UNROLL
     for (uint32_t t = 0; t < n_tokens; t++) {
         sum[t][0] = sum[t][1] = _mm256_setzero_ps();
@@ -260,10 +297,15 @@ INLINE void multiply_tokens(enum tile_layout layout,
             head = block;
             block += tile_head_bytes(layout);
         }
-        __m256i dot[6][2];
-        prefetch_block(block, tile_block_bytes(layout));
+        __m256i dot[MOST_TOKENS][2];
+        if (only_pass) {
+            prefetch_block(block, tile_block_bytes(layout));
+        } else {
+            prefetch_share(&share);
+        }
         dot_block(layout,
                   block,
+                  panel != NULL ? panel + (size_t)b * TILE_BYTES_BYTES : NULL,
                   values + (size_t)b * TILE_COLUMNS,
                   x->columns,
                   x->sums + 2 * (x_block + b),
@@ -277,5 +319,49 @@ INLINE void multiply_tokens(enum tile_layout layout,
         write_rows(call, t0 + t, row, sum[t][0], sum[t][1]);
     }
 }
+
+/* The passes of one tile that follow unpacking, 3 to 6 tokens each. */
+INLINE void multiply_unpacked(enum tile_layout layout,
+                              const struct matmul_call *call,
+                              const uint8_t *tile,
+                              uint32_t row)
+{
+    _Alignas(32) uint8_t panel[PANEL_MOST];
+    fill_panel(layout, tile, call->columns / TILE_COLUMNS, panel);
+    uint32_t n;
+    for (uint32_t t = 0; t < call->n_rows; t += n) {
+        n = next_part(call->n_rows - t, MOST_TOKENS);
+        switch (n) {
+        case 6:
+            multiply_tokens(layout, call, tile, panel, row, t, 6);
+            break;
+        case 5:
+            multiply_tokens(layout, call, tile, panel, row, t, 5);
+            break;
+        case 4:
+            multiply_tokens(layout, call, tile, panel, row, t, 4);
+            break;
+        default:
+            multiply_tokens(layout, call, tile, panel, row, t, 3);
+            break;
+        }
+    }
+}
+
+/* A kernel of a layout that wants a panel: with it where the tile fits and passes are several. */
+#define PANEL_KERNEL(name, layout, tokens_function)                                                \
+    static MATMUL_KERNEL(name##_packed, tokens_function, MOST_TOKENS) void name(                   \
+        const struct matmul_call *call)                                                            \
+    {                                                                                              \
+        if (call->n_rows <= MOST_TOKENS || call->columns > PANEL_COLUMNS) {                        \
+            name##_packed(call);                                                                   \
+            return;                                                                                \
+        }                                                                                          \
+        for (uint32_t i = 0; i < call->n_tiles; i++) {                                             \
+            const uint32_t tile = call->first_tile + i;                                            \
+            multiply_unpacked(                                                                     \
+                layout, call, call->tiles + tile * call->tile_bytes, tile * TILE_ROWS);            \
+        }                                                                                          \
+    }
 
 #endif

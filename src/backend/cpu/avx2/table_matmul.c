@@ -15,7 +15,7 @@ void cpu_kernels_avx2_matmul(struct cpu_kernels *kernels)
     SET(TILE_Q3_K, matmul_q8_q3k_16x6__avx2);
     SET(TILE_Q4_K, matmul_q8_q4k_16x6__avx2);
     SET(TILE_Q5_K, matmul_q8_q5k_16x6__avx2);
-    SET(TILE_Q6_K, matmul_q8_q6k_16x4__avx2);
+    SET(TILE_Q6_K, matmul_q8_q6k_16x6__avx2);
     SET(TILE_Q8_K, matmul_q8_q8k_16x6__avx2);
     SET(TILE_F16, matmul_f32_f16_16x3__avx2);
     SET(TILE_BF16, matmul_f32_bf16_16x3__avx2);
