@@ -78,6 +78,13 @@ INLINE bool wants_panel(enum tile_layout layout)
     return is_5_bit(layout) || layout == TILE_Q3_K || layout == TILE_Q6_K;
 }
 
+/* Passes that take so long that the next tile can arrive meanwhile; the others have no register to
+ * spare for it. */
+INLINE bool shares_prefetch(enum tile_layout layout)
+{
+    return is_8_bit(layout) || wants_panel(layout);
+}
+
 INLINE __m256i multiply_4(enum tile_layout layout, __m256i w, __m256i x)
 {
     if (is_8_bit(layout)) {
@@ -284,7 +291,7 @@ INLINE void multiply_tokens(enum tile_layout layout,
     const int8_t *const values = x->values + (size_t)t0 * x->columns;
     const size_t x_block = (size_t)t0 * n_blocks;
     struct prefetch share = share_prefetch(call, tile, tile_block_bytes(layout), t0, n_tokens);
-    const bool only_pass = n_tokens == call->n_rows;
+    const bool shares = shares_prefetch(layout) && n_tokens < call->n_rows;
     const uint8_t *block = tile;
     const uint8_t *head = tile;
     __m256 sum[MOST_TOKENS][2];
@@ -298,10 +305,10 @@ INLINE void multiply_tokens(enum tile_layout layout,
             block += tile_head_bytes(layout);
         }
         __m256i dot[MOST_TOKENS][2];
-        if (only_pass) {
-            prefetch_block(block, tile_block_bytes(layout));
-        } else {
+        if (shares) {
             prefetch_share(&share);
+        } else {
+            prefetch_block(block, tile_block_bytes(layout));
         }
         dot_block(layout,
                   block,
