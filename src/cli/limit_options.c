@@ -107,15 +107,15 @@ void limit_options_print(const struct limits *limits, bool of_keys)
         char name[LIMIT_OPTIONS_NAME_BYTES];
         option_name(limits_row(i)->name, name);
         if (value == 0) {
-            printf("  %-20s no limit\n", name);
+            printf("  %-24s %s\n", name, limits_row(i)->none);
         } else {
-            printf("  %-20s %llu\n", name, (unsigned long long)value);
+            printf("  %-24s %llu\n", name, (unsigned long long)value);
         }
     }
     if (!of_keys) {
-        printf("  %-20s %s\n", "priority", priority_name(limits->priority));
+        printf("  %-24s %s\n", "priority", priority_name(limits->priority));
     }
     if (!of_keys || limits->models[0] != '\0') {
-        printf("  %-20s %s\n", "models", limits->models[0] == '\0' ? "all" : limits->models);
+        printf("  %-24s %s\n", "models", limits->models[0] == '\0' ? "all" : limits->models);
     }
 }

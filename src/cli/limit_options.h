@@ -6,7 +6,7 @@
 #include "cli/json_out.h"
 #include "tenant/limits.h"
 
-#define LIMIT_OPTIONS_MAX        24u
+#define LIMIT_OPTIONS_MAX        40u
 #define LIMIT_OPTIONS_NAME_BYTES 32u
 
 /* What was given on the command line. */

@@ -127,8 +127,7 @@ static realm_status enter(struct sandbox *sandbox,
 {
     if (atomic_fetch_add(&tenant->counters.instances, 1) >= limits->instances) {
         atomic_fetch_sub(&tenant->counters.instances, 1);
-        atomic_fetch_add(&sandbox->counters.breaches[LIMIT_instances], 1);
-        atomic_fetch_add(&tenant->counters.breaches[LIMIT_instances], 1);
+        tenant_count_breach(tenant, LIMIT_instances);
         return realm_error_set(error,
                                REALM_RESOURCE_EXHAUSTED,
                                "limit instances: %llu programs of this tenant run already",

@@ -44,3 +44,24 @@ const char *sandbox_limit_name(uint32_t index)
 {
     return index < N_LIMITS ? names[index] : NULL;
 }
+
+uint32_t limits_named(const char *message)
+{
+    static const char word[] = "limit ";
+    const char *const at = strstr(message, word);
+    const char *const name = at != NULL ? at + strlen(word) : "";
+    const size_t n = strcspn(name, ":");
+    for (uint32_t i = 0; i < N_LIMITS; i++) {
+        if (strlen(names[i]) == n && memcmp(names[i], name, n) == 0) {
+            return i;
+        }
+    }
+    return N_LIMITS;
+}
+
+const char *sandbox_limit_of(const struct realm_error *error)
+{
+    return error->status == REALM_RESOURCE_EXHAUSTED
+               ? sandbox_limit_name(limits_named(error->message))
+               : NULL;
+}

@@ -13,6 +13,8 @@ enum limit {
 
 /* Fills what is 0 with the defaults.  limits NULL: all of them. */
 struct sandbox_limits limits_complete(const struct sandbox_limits *limits);
+/* The limit that a message "...limit NAME: ..." tells of; N_LIMITS: none. */
+uint32_t limits_named(const char *message);
 uint64_t limits_value(const struct sandbox_limits *limits, enum limit limit);
 
 #endif

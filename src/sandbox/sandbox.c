@@ -206,11 +206,22 @@ realm_status sandbox_tenant_acquire(struct sandbox *sandbox,
     }
     mutex_unlock(&sandbox->lock);
     if (status == REALM_OK) {
-        mutex_lock(&tenant->lock);
-        tenant->limits = limits_complete(limits);
-        mutex_unlock(&tenant->lock);
+        sandbox_tenant_set_limits(tenant, limits);
     }
     return status;
+}
+
+void sandbox_tenant_set_limits(struct sandbox_tenant *tenant, const struct sandbox_limits *limits)
+{
+    mutex_lock(&tenant->lock);
+    tenant->limits = limits_complete(limits);
+    mutex_unlock(&tenant->lock);
+}
+
+void tenant_count_breach(struct sandbox_tenant *tenant, enum limit limit)
+{
+    atomic_fetch_add(&tenant->sandbox->counters.breaches[limit], 1);
+    atomic_fetch_add(&tenant->counters.breaches[limit], 1);
 }
 
 void tenant_hold(struct sandbox_tenant *tenant)

@@ -97,6 +97,8 @@ struct sandbox_stats {
 void sandbox_stats(struct sandbox *sandbox, struct sandbox_stats *out);
 /* Name of the i-th limit ("cpu_ms"), NULL behind the last. */
 const char *sandbox_limit_name(uint32_t index);
+/* Name of the limit that a RESOURCE_EXHAUSTED error tells of; NULL: none. */
+const char *sandbox_limit_of(const struct realm_error *error);
 
 /* --- tenants -----------------------------------------------------------------------------------
  */
@@ -110,6 +112,8 @@ REALM_MUST_CHECK realm_status sandbox_tenant_acquire(struct sandbox *sandbox,
                                                      struct sandbox_tenant **out,
                                                      struct realm_error *error);
 void sandbox_tenant_release(struct sandbox_tenant *tenant);
+/* For instances and modules that come later. */
+void sandbox_tenant_set_limits(struct sandbox_tenant *tenant, const struct sandbox_limits *limits);
 /* Of the time since it was made. */
 void sandbox_tenant_stats(struct sandbox_tenant *tenant, struct sandbox_stats *out);
 

@@ -2,8 +2,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "sandbox/limits.h"
 #include "sandbox/shelf_index.h"
+#include "sandbox/state.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -251,6 +251,10 @@ realm_status shelf_open(struct shelf_room *room,
     }
     mutex_lock(&shelf->lock);
     shelf->limits = limits_complete(limits);
+    struct sandbox_tenant *const guests = atomic_load(&shelf->guests);
+    if (guests != NULL) {
+        sandbox_tenant_set_limits(guests, &shelf->limits);
+    }
     const realm_status status = shelf->opened ? REALM_OK : read_shelf(shelf, error);
     mutex_unlock(&shelf->lock);
     if (status == REALM_OK) {
@@ -408,12 +412,12 @@ static realm_status store_version(struct shelf *shelf,
     return status;
 }
 
-realm_status shelf_push(struct shelf *shelf,
-                        const char *name,
-                        struct bytes module,
-                        bool keep_active,
-                        struct shelf_version *out,
-                        struct realm_error *error)
+static realm_status push(struct shelf *shelf,
+                         const char *name,
+                         struct bytes module,
+                         bool keep_active,
+                         struct shelf_version *out,
+                         struct realm_error *error)
 {
     *out = (struct shelf_version){.n_bytes = module.length, .created_s = clock_wall_s()};
     REALM_TRY(check_name(name, error));
@@ -441,6 +445,24 @@ realm_status shelf_push(struct shelf *shelf,
         program_release(loaded);
     }
     mutex_unlock(&shelf->lock);
+    return status;
+}
+
+realm_status shelf_push(struct shelf *shelf,
+                        const char *name,
+                        struct bytes module,
+                        bool keep_active,
+                        struct shelf_version *out,
+                        struct realm_error *error)
+{
+    const realm_status status = push(shelf, name, module, keep_active, out, error);
+    struct sandbox_tenant *const guests = atomic_load(&shelf->guests);
+    if (status == REALM_RESOURCE_EXHAUSTED && guests != NULL) {
+        const uint32_t limit = limits_named(error->message);
+        if (limit < N_LIMITS) {
+            tenant_count_breach(guests, (enum limit)limit);
+        }
+    }
     return status;
 }
 

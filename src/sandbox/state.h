@@ -47,6 +47,8 @@ struct sandbox_tenant {
 struct sandbox_limits tenant_limits(struct sandbox_tenant *tenant);
 /* A program by name, one more owner of it; NULL: none was published. */
 struct program *tenant_find_program(struct sandbox_tenant *tenant, const char *name);
+/* Counts a limit that was passed, for its tenant and all together. */
+void tenant_count_breach(struct sandbox_tenant *tenant, enum limit limit);
 /* One more owner. */
 void tenant_hold(struct sandbox_tenant *tenant);
 

@@ -284,7 +284,10 @@ static void write_programs(struct strbuf *out, struct shelf_room *programs)
     } program_families[] = {
         {"realm_sandbox_instances", "gauge", "Programs running.", write_instances},
         {"realm_sandbox_runs_total", "counter", "Programs' runs by their end.", write_runs},
-        {"realm_sandbox_breaches_total", "counter", "Runs ended by a limit.", write_breaches},
+        {"realm_sandbox_breaches_total",
+         "counter",
+         "Runs ended, and modules refused, by a limit.",
+         write_breaches},
         {"realm_sandbox_host_calls_total", "counter", "Calls of guests.", write_host_calls},
     };
     for (size_t f = 0; f < sizeof program_families / sizeof program_families[0]; f++) {

@@ -187,13 +187,34 @@ static const struct source_type source_type = {
 /* --- beginning ---------------------------------------------------------------------------------
  */
 
+_Static_assert(sizeof(struct program_limits) == 10 * sizeof(uint64_t), "limits_of names them all");
+
+/* A limit that the tenant's record leaves open is the sandbox's own. */
+static struct sandbox_limits limits_of(const struct program_limits *own)
+{
+    return (struct sandbox_limits){
+        .cpu_ms = own->cpu_ms,
+        .fuel = own->fuel,
+        .memory_bytes = own->memory_bytes,
+        .instances = own->instances,
+        .sequence_tokens = own->sequence_tokens,
+        .output_bytes = own->output_bytes,
+        .stored_bytes = own->stored_bytes,
+        .module_bytes = own->module_bytes,
+        .compile_ms = own->compile_ms,
+        .programs = own->programs,
+    };
+}
+
 realm_status program_open_shelf(struct exchange *exchange, struct shelf **out)
 {
     char id[SHELF_ID_BYTES];
     struct realm_error error;
     (void)snprintf(id, sizeof id, "t%lld", (long long)exchange->tenant_id);
     const struct shelf_owner owner = {.id = id, .label = exchange->tenant};
-    const realm_status status = shelf_open(exchange->server->programs, &owner, NULL, out, &error);
+    const struct sandbox_limits limits = limits_of(&exchange->grant.programs);
+    const realm_status status =
+        shelf_open(exchange->server->programs, &owner, &limits, out, &error);
     return status == REALM_OK ? REALM_OK
                               : problem_set(&exchange->problem, status, "", "%s", error.message);
 }

@@ -1,4 +1,5 @@
 /* /v1/programs: what lies on a tenant's shelf, and running it. */
+#include "base/log.h"
 #include "server/handlers.h"
 #include "server/json.h"
 #include "server/program_run.h"
@@ -32,7 +33,15 @@ fail(struct exchange *exchange, realm_status status, const struct realm_error *e
         exchange->problem.type = "program_error";
         exchange->problem.code = "program_limit_exceeded";
     }
-    return problem_set(&exchange->problem, status, "", "%s", error->message);
+    const char *const limit = sandbox_limit_of(error);
+    if (limit != NULL) {
+        log_warn("program_refused",
+                 LOG_TEXT("request", exchange->request_id),
+                 LOG_TEXT("tenant", exchange->tenant),
+                 LOG_TEXT("limit", limit));
+    }
+    return problem_set(
+        &exchange->problem, status, limit != NULL ? limit : "", "%s", error->message);
 }
 
 /* A whole number of 1 to UINT32_MAX, or 0. */

@@ -4,10 +4,23 @@
 #include <string.h>
 
 static const struct limit_row rows[] = {
-#define LIMIT(name, most, keys, help) {#name, most, keys, help, offsetof(struct limits, name)},
+#define LIMIT(name, most, keys, help)                                                              \
+    {#name, most, keys, help, "no limit", offsetof(struct limits, name)},
+#define PROGRAM_LIMIT(name, field, most, help)                                                     \
+    {#name, most, false, help, "the server's", offsetof(struct limits, name)},
 #include "tenant/limits.def"
 #undef LIMIT
 };
+
+struct program_limits limits_of_programs(const struct limits *limits)
+{
+    return (struct program_limits){
+#define LIMIT(name, most, keys, help)
+#define PROGRAM_LIMIT(name, field, most, help) .field = limits->name,
+#include "tenant/limits.def"
+#undef LIMIT
+    };
+}
 
 const struct limit_row *limits_row(size_t index)
 {

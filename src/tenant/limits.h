@@ -14,13 +14,24 @@ struct limits {
     char models[LIMITS_MODELS_BYTES]; /* names with commas between; "": all */
 };
 
+/* Those of programs, by the names the sandbox has; 0: the server's own. */
+struct program_limits {
+#define LIMIT(name, most, keys, help)
+#define PROGRAM_LIMIT(name, field, most, help) uint64_t field;
+#include "tenant/limits.def"
+#undef LIMIT
+};
+
+struct program_limits limits_of_programs(const struct limits *limits);
+
 /* A row of limits.def. */
 struct limit_row {
     const char *name;
     uint64_t most;
     bool of_keys;
     const char *help;
-    size_t offset; /* of a uint64_t in struct limits */
+    const char *none; /* what zero means, for people */
+    size_t offset;    /* of a uint64_t in struct limits */
 };
 
 enum limit_index {

@@ -414,6 +414,7 @@ static struct tenant_grant grant_of(const struct tenant_registry *registry,
         .ledger = registry->ledger,
         .quotas = {tenant->quota, key->quota},
         .max_context = lesser_limit(limits[0]->max_context, limits[1]->max_context),
+        .programs = limits_of_programs(limits[0]),
     };
     for (int i = 0; i < 2; i++) {
         quota_retain(grant.quotas[i]);

@@ -144,7 +144,7 @@ REALM_MUST_CHECK realm_status store_each_key(struct store *store,
                                              void *context,
                                              struct realm_error *error);
 
-#define AUDIT_PICTURE_BYTES 2048u
+#define AUDIT_PICTURE_BYTES 3072u
 
 /* What was changed, when and by whom; without secrets. */
 struct audit_record {

@@ -52,6 +52,27 @@ static const char *const migrations[] = {
     " id INTEGER PRIMARY KEY AUTOINCREMENT, time_ms INTEGER NOT NULL, actor TEXT NOT NULL,"
     " act TEXT NOT NULL, subject TEXT NOT NULL, before TEXT NOT NULL, after TEXT NOT NULL)"
     " STRICT;",
+
+    "ALTER TABLE tenants ADD COLUMN program_cpu_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN program_fuel INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN program_memory_bytes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN program_instances INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN program_sequence_tokens INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN program_output_bytes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN program_stored_bytes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN program_module_bytes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN program_compile_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN max_programs INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN program_cpu_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN program_fuel INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN program_memory_bytes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN program_instances INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN program_sequence_tokens INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN program_output_bytes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN program_stored_bytes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN program_module_bytes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN program_compile_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN max_programs INTEGER NOT NULL DEFAULT 0;",
 };
 
 #define N_MIGRATIONS (int)(sizeof migrations / sizeof migrations[0])
@@ -65,7 +86,7 @@ static const char *const migrations[] = {
 /* Columns of struct limits, which tenants and keys have alike: priority, models and those of
  * limits.def. */
 #define N_LIMIT_COLUMNS (2 + N_LIMITS)
-#define SQL_BYTES       1024u
+#define SQL_BYTES       4096u
 
 /* --- statements ---------------------------------------------------------------------------------
  */

@@ -78,6 +78,7 @@ struct tenant_grant {
     struct ledger *ledger;
     struct quota *quotas[2];             /* of the tenant, of the key; NULL: without limits */
     uint64_t max_context;                /* 0: no limit */
+    struct program_limits programs;      /* of the tenant */
     char models[2][LIMITS_MODELS_BYTES]; /* that tenant and key allow; "": all */
 };
 

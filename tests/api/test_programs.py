@@ -505,6 +505,85 @@ def test_a_key_for_one_model_opens_no_other_in_a_program(own_server):
     assert bound.run("opens", {"model": "tiny"}, 403)["error"]["code"] == "permission_denied"
 
 
+# --- a tenant's own limits -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def bounded(own_server):
+    """A server, and a function that sets limits of the tenant whose key it is."""
+    server = own_server(models=(f"tiny={TINY}",))
+
+    def limit(**limits):
+        answer = requests.patch(server.url + "/admin/v1/tenants/default", json=limits, timeout=60,
+                                headers={"Authorization": "Bearer " + KEY})
+        assert answer.status_code == 200 and answer.json().items() >= limits.items(), answer.text
+
+    return Programs(server), limit
+
+
+@pytest.mark.parametrize("name, value, module", [
+    ("program_cpu_ms", 50, lambda: guest("spin")),
+    ("program_fuel", 100000, lambda: guest("spin")),
+    ("program_memory_bytes", 1 << 16, lambda: guest("above_4gb")),
+    ("program_output_bytes", 3, lambda: speaker(text="four")),
+])
+def test_a_run_ends_at_its_tenants_own_limit(bounded, name, value, module):
+    programs, limit = bounded
+    inner = name.removeprefix("program_")
+    programs.push("x", module())
+    limit(**{name: value})
+    error = programs.run("x", status=422)["error"]
+    assert (error["code"], error["param"]) == ("program_limit_exceeded", inner)
+    if inner != "fuel":
+        assert str(value) in error["message"]
+
+
+def test_a_tenants_own_limits_of_pushing_are_told_counted_and_logged(bounded):
+    programs, limit = bounded
+    module = speaker(text="hi")
+
+    def refused(name):
+        error = programs.push("second", module, 422)["error"]
+        assert (error["code"], error["param"]) == ("program_limit_exceeded", name)
+        page = programs.server.get("/metrics")[1].decode()
+        assert f'realm_sandbox_breaches_total{{tenant="default",limit="{name}"}} 1\n' in page
+        wait_until(lambda: any(line["event"] == "program_refused" and line["limit"] == name
+                               for line in programs.server.log()))
+
+    programs.push("first", module)
+    limit(max_programs=1)
+    refused("programs")
+    limit(max_programs=0, program_module_bytes=10)
+    refused("module_bytes")
+    limit(program_module_bytes=0)
+    programs.push("second", module)
+
+
+def test_no_more_programs_run_at_once_than_their_tenant_may(bounded):
+    programs, limit = bounded
+    programs.push("mirror", guest("wait_for_input"))
+    limit(program_instances=1)
+    with Client(programs.server) as ws:
+        ws.request(1, kind="program", name="mirror", body={"stream": True})
+        ws.send(type="input", id=1, data=0)
+        assert hears(ws) == "0"
+        assert "limit instances" in programs.run("mirror", status=429)["error"]["message"]
+        limit(program_instances=2)
+        assert programs.run("mirror")["output"] == ""
+
+
+def test_a_limit_of_programs_is_bounded_and_a_tenants_alone(bounded):
+    programs, _ = bounded
+    def patch(path, body):
+        return requests.patch(programs.server.url + "/admin/v1" + path, json=body, timeout=60,
+                              headers={"Authorization": "Bearer " + KEY})
+    answer = patch("/tenants/default", {"program_memory_bytes": (8 << 30) + 1})
+    assert answer.status_code == 400 and str(8 << 30) in answer.json()["error"]["message"]
+    key = requests.post(programs.server.url + "/admin/v1/keys", json={"tenant": "default", "program_fuel": 1},
+                        headers={"Authorization": "Bearer " + KEY}, timeout=60)
+    assert key.status_code == 400 and key.json()["error"]["param"] == "program_fuel"
+
+
 # --- messages to a running program ---------------------------------------------------------------
 
 
