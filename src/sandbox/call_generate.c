@@ -72,6 +72,25 @@ static int64_t read_options(struct call *call, struct generate_request *out)
     return read_stops(call, stops, out);
 }
 
+/* Tokens that fit behind the prompt are generated, where the tenant may use less than the model's
+ * context; the engine knows the latter only.  0: as many as there is room for. */
+static int64_t bound_tokens(struct call *call, const struct guest_sequence *sequence, uint32_t *max)
+{
+    const uint32_t most = guest_context_length(call->instance, sequence->model);
+    if (most == engine_model_context_length(sequence->model)) {
+        return 0;
+    }
+    if (sequence->tokens.length >= most) {
+        return call_fail(call,
+                         REALM_GUEST_TOO_LARGE,
+                         "the sequence has all %u tokens that max_context allows",
+                         most);
+    }
+    const uint32_t room = most - (uint32_t)sequence->tokens.length;
+    *max = *max == 0 || *max > room ? room : *max;
+    return 0;
+}
+
 static int64_t submit(struct call *call, const struct generate_request *wanted)
 {
     const struct guest_sequence *sequence = wanted->sequence;
@@ -125,6 +144,9 @@ int64_t call_generate(struct call *call)
     if (wanted.sequence->tokens.length == 0) {
         return call_fail(call, REALM_GUEST_INVALID_ARGUMENT, "the sequence is empty");
     }
-    const int64_t refused = read_options(call, &wanted);
+    int64_t refused = read_options(call, &wanted);
+    if (refused == 0) {
+        refused = bound_tokens(call, wanted.sequence, &wanted.options.max_tokens);
+    }
     return refused != 0 ? refused : submit(call, &wanted);
 }

@@ -111,6 +111,7 @@ int64_t call_invoke(struct call *call)
         .model = instance->model,
         .request = request,
         .only_model = instance->only_model,
+        .max_context = instance->max_context,
         .source = "invoke",
         /* Its own numbers, and the same ones when the caller is run again. */
         .seed = (uint64_t)philox_u32(&instance->random) << 1 | 1,

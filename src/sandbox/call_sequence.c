@@ -42,6 +42,13 @@ int64_t call_sequence_create(struct call *call)
     return model != NULL ? new_sequence(call, model, &none, NULL) : call_bad_handle(call);
 }
 
+uint32_t guest_context_length(const struct instance *instance, const struct engine_model *model)
+{
+    const uint32_t most = engine_model_context_length(model);
+    const uint64_t own = instance->max_context;
+    return own != 0 && own < most ? (uint32_t)own : most;
+}
+
 static int64_t busy(struct call *call)
 {
     return call_fail(call, REALM_GUEST_BUSY, "a generation runs on the sequence");
@@ -53,7 +60,7 @@ int64_t guest_sequence_append(struct call *call,
                               size_t n_tokens)
 {
     struct instance *instance = call->instance;
-    const uint32_t context = engine_model_context_length(sequence->model);
+    const uint32_t context = guest_context_length(instance, sequence->model);
     if (n_tokens > context - sequence->tokens.length) {
         return call_fail(call,
                          REALM_GUEST_TOO_LARGE,
@@ -264,7 +271,7 @@ static int64_t open_saved(struct call *call, struct engine_model *model, const s
             return call_fail_with(call, &error);
         }
     }
-    if (tokens.length > engine_model_context_length(model)) {
+    if (tokens.length > guest_context_length(call->instance, model)) {
         token_list_deinit(&tokens);
         return call_fail(call, REALM_GUEST_TOO_LARGE, "longer than the context is now");
     }

@@ -107,8 +107,8 @@ static int64_t take_token(struct call *call, struct guest_stream *stream)
     struct instance *instance = call->instance;
     stream->n_completion++;
     instance->completion_tokens++;
-    if (stream->sequence == NULL ||
-        stream->sequence->tokens.length >= engine_model_context_length(stream->sequence->model)) {
+    if (stream->sequence == NULL || stream->sequence->tokens.length >=
+                                        guest_context_length(instance, stream->sequence->model)) {
         return 0;
     }
     const int64_t length = guest_sequence_append(call, stream->sequence, &stream->event.token, 1);

@@ -5,6 +5,8 @@
 #include "sandbox/call.h"
 #include "sandbox/objects.h"
 
+/* Most tokens a sequence of the model may have in this run. */
+uint32_t guest_context_length(const struct instance *instance, const struct engine_model *model);
 /* Appends tokens to a sequence: its new length, an error, or CALL_ENDS. */
 int64_t guest_sequence_append(struct call *call,
                               struct guest_sequence *sequence,

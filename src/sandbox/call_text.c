@@ -2,7 +2,7 @@
 #include "sandbox/call_text.h"
 
 #include "model/model.h"
-#include "sandbox/call.h"
+#include "sandbox/call_stream.h"
 #include "sandbox/objects.h"
 
 #include <jansson.h>
@@ -63,7 +63,7 @@ int64_t call_model_info(struct call *call)
     (void)strbuf_append_format(&text,
                                ",\"vocabulary\":%u,\"context_length\":%u",
                                tokenizer_vocabulary(tokenizer),
-                               engine_model_context_length(model));
+                               guest_context_length(call->instance, model));
     append_token_id(&text, "bos", tokenizer_bos(tokenizer));
     append_token_id(&text, "eos", tokenizer_eos(tokenizer));
     (void)strbuf_append_char(&text, '}');

@@ -98,6 +98,7 @@ static struct instance *instance_create(struct sandbox *sandbox,
     instance->limits = *limits;
     instance->takes_input = options->takes_input;
     instance->only_model = options->only_model;
+    instance->max_context = options->max_context;
     instance->wake = options->wake;
     instance->wake_context = options->wake_context;
     instance->breach = -1;

@@ -48,7 +48,8 @@ struct instance {
     size_t n_meta;
     bool takes_input;
     bool only_model;
-    uint32_t depth; /* programs above this one */
+    uint64_t max_context; /* 0: the model's */
+    uint32_t depth;       /* programs above this one */
     uint64_t seed;
 
     struct mailbox output; /* FINISHED is not in it: see `finished` */

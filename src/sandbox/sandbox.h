@@ -196,6 +196,7 @@ struct instance_options {
     const char *source;         /* "run", "chat", "websocket": told to the guest; NULL: "run" */
     bool stream;                /* told to the guest */
     bool takes_input;           /* instance_deliver may bring messages */
+    uint64_t max_context;       /* tokens of each of its sequences; 0: the model's context length */
     bool only_model;            /* it finds no model but the request's */
     uint64_t seed;              /* of its random numbers and samplers; 0: from the system */
     /* Called when events are there to read and none were before; must only wake somebody.  NULL:

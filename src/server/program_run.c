@@ -405,6 +405,7 @@ static realm_status start_guest(struct program_run *run,
     /* A key that may not use all models finds the one it was admitted for. */
     options.only_model =
         exchange->grant.models[0][0] != '\0' || exchange->grant.models[1][0] != '\0';
+    options.max_context = exchange->grant.max_context;
     options.program = run->lease.program;
     options.tenant = run->lease.tenant;
     options.version = run->lease.version;

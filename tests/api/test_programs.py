@@ -584,6 +584,19 @@ def test_a_limit_of_programs_is_bounded_and_a_tenants_alone(bounded):
     assert key.status_code == 400 and key.json()["error"]["param"] == "program_fuel"
 
 
+def test_max_context_bounds_the_sequences_of_programs(own_server, chat_c):
+    server = own_server()
+    Programs(server).push("chat", chat_c)
+    key = new_key(server, "default", "--scopes", "inference", "--max-context", "60")
+    bound = Programs(server, key)
+    question = {"temperature": 0, "messages": [{"role": "user", "content": "Count from one to a hundred."}]}
+    answer = bound.run("chat", question)
+    assert answer["usage"]["total_tokens"] == 60
+    assert Programs(server).run("chat", {**question, "max_tokens": 50})["usage"]["completion_tokens"] == 50
+    long = {"messages": [{"role": "user", "content": "word " * 100}]}
+    assert "the context has 60" in bound.run("chat", long, 422)["error"]["message"]
+
+
 # --- messages to a running program ---------------------------------------------------------------
 
 
