@@ -63,9 +63,10 @@ static realm_status take_step_arrays(struct engine_model *model, struct realm_er
     model->copies.items = alloc_zeroed(ALLOC_ENGINE, n, sizeof(struct page_copy));
     model->copies.capacity = n;
     model->fork_logits = alloc_zeroed(ALLOC_ENGINE, vocabulary, sizeof(float));
+    model->raw_logits = alloc_zeroed(ALLOC_ENGINE, vocabulary, sizeof(float));
     if (model->picked == NULL || model->batch_tokens == NULL || model->batch_logits_rows == NULL ||
         model->batch_sequences == NULL || model->copies.items == NULL ||
-        model->fork_logits == NULL) {
+        model->fork_logits == NULL || model->raw_logits == NULL) {
         return realm_error_out_of_memory(error, vocabulary * sizeof(float), "step arrays");
     }
     return REALM_OK;
@@ -223,6 +224,7 @@ void engine_model_close(struct engine_model *model)
     alloc_free(model->batch_sequences);
     alloc_free(model->copies.items);
     alloc_free(model->fork_logits);
+    alloc_free(model->raw_logits);
     alloc_free(model->end_tokens);
     alloc_free(model->name);
     alloc_free(model);

@@ -61,6 +61,7 @@ struct engine_model {
     struct batch_sequence *batch_sequences; /* [max_sequences] */
     struct page_copies copies;              /* [max_sequences] */
     float *fork_logits;                     /* [vocabulary] */
+    float *raw_logits;                      /* [vocabulary], for the sampler */
     struct batch batch;
 };
 

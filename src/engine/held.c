@@ -509,7 +509,8 @@ static realm_status take_step(struct held *held, float *logits, struct realm_err
     }
     if (operation->sampler != NULL) {
         const struct sampler_limits limits = {.n_banned = 0};
-        REALM_TRY(sampler_next(operation->sampler, logits, &limits, &choice, error));
+        REALM_TRY(sampler_next(
+            operation->sampler, logits, held->session->model->raw_logits, &limits, &choice, error));
     }
     event.token = choice.token;
     event.logprob = choice.logprob;
@@ -525,7 +526,8 @@ static realm_status take_draft(struct held *held, float *logits, struct realm_er
     struct operation *const operation = held->queue.first;
     const struct sampler_limits limits = {.n_banned = 0};
     struct sampler_choice choice;
-    REALM_TRY(sampler_next(operation->sampler, logits, &limits, &choice, error));
+    REALM_TRY(sampler_next(
+        operation->sampler, logits, held->session->model->raw_logits, &limits, &choice, error));
     charge(held);
     if (s->n_draft > 0 && s->tokens[s->n_tokens] == choice.token) {
         s->n_tokens++;

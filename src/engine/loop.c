@@ -11,7 +11,7 @@
 #define PARKED_POLL_MS 2u
 /* Part of a step's time that may be spent on waiting for callers that steer, so that their rows
  * run in one step instead of two; shorter waits than the clock of a wait measures are none. */
-#define WAIT_PART   16u
+#define WAIT_PART   8u
 #define MIN_WAIT_NS UINT64_C(500000)
 
 static void take_arrival(struct engine *engine, struct arrival *arrival)

@@ -34,7 +34,7 @@ static void destroy_operation(struct session *session, struct operation *operati
 
 /* A caller that steers token by token mostly comes again within moments; one that came late is not
  * waited for in its next steps. */
-#define STEPS_UNAWAITED 16u
+#define STEPS_UNAWAITED 4u
 
 static void begin_waiting(struct session *session)
 {

@@ -119,7 +119,9 @@ static void sample(struct step *step, struct sequence *sequence, float *logits)
     struct realm_error error;
     if ((sequence->constraint != NULL &&
          constraint_mask(sequence->constraint, &limits.mask, &error) != REALM_OK) ||
-        sampler_next(sequence->sampler, logits, &limits, &choice, &error) != REALM_OK) {
+        sampler_next(
+            sequence->sampler, logits, step->model->raw_logits, &limits, &choice, &error) !=
+            REALM_OK) {
         fail_sequence(step, sequence, &error);
         return;
     }

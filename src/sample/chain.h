@@ -11,6 +11,14 @@
 #include "sample/sampler.h"
 #include "sample/token_table.h"
 
+/* Loops over the whole vocabulary: compiled for AVX2 too, which is taken where the CPU has it, with
+ * the same result.  Not by clang, whose sanitizers do not survive the choice at load. */
+#if defined(__x86_64__) && !defined(__clang__)
+#define SAMPLE_WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define SAMPLE_WIDE
+#endif
+
 struct sampler {
     struct sampler_options options; /* pointers are NULL: copied below */
     uint32_t vocabulary;
@@ -26,7 +34,6 @@ struct sampler {
     struct token_table drawn;   /* those of the completion, with presence or frequency penalty */
     struct token_table matches; /* DRY: longest match by token */
     uint32_t *z;                /* DRY: [max_tokens] */
-    float *raw_logits;          /* [vocabulary], with logprobs */
     float mirostat_mu;
 };
 
@@ -41,6 +48,8 @@ void dry_apply(struct sampler *sampler, float *logits);
 /* Greatest logit; *token: the lowest id that has it.  NaN: one of them is NaN.  -INFINITY: none is
  * finite. */
 float logits_max(const float *logits, uint32_t n, token_id *token);
+/* Sum of exp(logits[i] - max); NaN counts as -infinity. */
+double logits_sum(const float *logits, uint32_t n, float max);
 /* weights[i] = exp((logits[i] - max) * scale), in place; returns their sum. */
 double weights_from_logits(float *logits, uint32_t n, float max, float scale);
 double weights_sum(const float *weights, uint32_t n);
@@ -68,6 +77,11 @@ void sampler_adjust(struct sampler *sampler, float *logits, const struct sampler
 double sampler_weights(const struct sampler *sampler, float *logits, float max);
 
 /* --- log-probabilities of raw logits */
-void logprobs_fill(const struct sampler *sampler, struct sampler_choice *choice);
+/* Of the token chosen, and of the n_top best.  max: the greatest logit, finite. */
+void logprobs_fill(const float *logits,
+                   uint32_t vocabulary,
+                   float max,
+                   uint32_t n_top,
+                   struct sampler_choice *choice);
 
 #endif

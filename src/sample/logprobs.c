@@ -7,13 +7,7 @@
 /* log of the sum of exp over the raw logits. */
 static double log_sum(const float *logits, uint32_t n, float max)
 {
-    double sum = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (logits[i] > max - 40.0f) {
-            sum += exp((double)(logits[i] - max));
-        }
-    }
-    return (double)max + log(sum);
+    return (double)max + log(logits_sum(logits, n, max));
 }
 
 /* The n_most greatest logits as log-probabilities; returns how many there are. */
@@ -40,15 +34,15 @@ static uint32_t take_top(const float *logits,
     return n_top;
 }
 
-void logprobs_fill(const struct sampler *sampler, struct sampler_choice *choice)
+void logprobs_fill(const float *logits,
+                   uint32_t vocabulary,
+                   float max,
+                   uint32_t n_top,
+                   struct sampler_choice *choice)
 {
-    const float *const logits = sampler->raw_logits;
-    token_id best;
-    const float max = logits_max(logits, sampler->vocabulary, &best);
-    const double normaliser = log_sum(logits, sampler->vocabulary, max);
+    const double normaliser = log_sum(logits, vocabulary, max);
     choice->logprob = (float)((double)logits[choice->token] - normaliser);
-    choice->n_top = take_top(
-        logits, sampler->vocabulary, normaliser, choice->top, sampler->options.n_top_logprobs);
+    choice->n_top = take_top(logits, vocabulary, normaliser, choice->top, n_top);
 }
 
 realm_status logprobs_top(const float *logits,

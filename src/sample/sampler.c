@@ -136,12 +136,6 @@ realm_status sampler_create(const struct sampler_options *options,
     if (status == REALM_OK) {
         status = take_history(sampler, max_tokens, error);
     }
-    if (status == REALM_OK && options->logprobs) {
-        sampler->raw_logits = alloc_zeroed(ALLOC_REQUEST, vocabulary, sizeof(float));
-        if (sampler->raw_logits == NULL) {
-            status = realm_error_out_of_memory(error, vocabulary * sizeof(float), "logprobs");
-        }
-    }
     if (status != REALM_OK) {
         sampler_destroy(sampler);
         return status;
@@ -159,7 +153,6 @@ void sampler_destroy(struct sampler *sampler)
     token_table_deinit(&sampler->drawn);
     token_table_deinit(&sampler->matches);
     alloc_free(sampler->z);
-    alloc_free(sampler->raw_logits);
     alloc_free(sampler->history);
     alloc_free(sampler->biases);
     alloc_free(sampler->breakers);
@@ -206,6 +199,13 @@ static void apply_mask(float *logits, uint32_t n, const uint32_t *mask)
             logits[i] = allowed >> (i - begin) & 1 ? logits[i] : -INFINITY;
         }
     }
+}
+
+/* Whether sampler_adjust may change anything. */
+static bool sampler_adjusts(const struct sampler *sampler, const struct sampler_limits *limits)
+{
+    return sampler->options.n_biases > 0 || sampler->history != NULL || limits->n_banned > 0 ||
+           limits->mask != NULL;
 }
 
 void sampler_adjust(struct sampler *sampler, float *logits, const struct sampler_limits *limits)
@@ -278,25 +278,35 @@ static realm_status refuse(float max, struct realm_error *error)
 
 realm_status sampler_next(struct sampler *sampler,
                           float *logits,
+                          float *raw,
                           const struct sampler_limits *limits,
                           struct sampler_choice *out,
                           struct realm_error *error)
 {
+    const struct sampler_options *const o = &sampler->options;
+    const uint32_t n = sampler->vocabulary;
     out->logprob = NAN;
     out->n_top = 0;
-    if (sampler->raw_logits != NULL) {
-        memcpy(sampler->raw_logits, logits, sampler->vocabulary * sizeof *logits);
+    const bool adjusts = sampler_adjusts(sampler, limits);
+    if (!adjusts && o->temperature == 0) {
+        raw = logits; /* stay as they are */
+    } else if (o->logprobs) {
+        memcpy(raw, logits, n * sizeof *logits);
     }
-    sampler_adjust(sampler, logits, limits);
-    const float max = logits_max(logits, sampler->vocabulary, &out->token);
+    if (adjusts) {
+        sampler_adjust(sampler, logits, limits);
+    }
+    const float max = logits_max(logits, n, &out->token);
     if (!isfinite(max)) {
         return refuse(max, error);
     }
-    if (sampler->options.temperature > 0) {
+    if (o->temperature > 0) {
         out->token = draw(sampler, logits, max);
     }
-    if (sampler->raw_logits != NULL) {
-        logprobs_fill(sampler, out);
+    if (o->logprobs) {
+        token_id best;
+        const float raw_max = adjusts ? logits_max(raw, n, &best) : max;
+        logprobs_fill(raw, n, raw_max, o->n_top_logprobs, out);
     }
     observe(sampler, out->token, true);
     return REALM_OK;

@@ -100,11 +100,13 @@ struct sampler_limits {
     const uint32_t *mask; /* of a constraint: bit t % 32 of word t / 32 allows token t; NULL: all */
 };
 
-/* Chooses the next token and observes it.  logits: vocabulary wide, overwritten.
+/* Chooses the next token and observes it.  logits: vocabulary wide, overwritten.  raw: room for as
+ * many, for those with logprobs; others take NULL.
  * INTERNAL: a logit is NaN or +infinity (a broken model).  INVALID_ARGUMENT: bias, banned tokens
  * and mask leave no token.  Nothing was drawn then. */
 REALM_MUST_CHECK realm_status sampler_next(struct sampler *sampler,
                                            float *logits,
+                                           float *raw,
                                            const struct sampler_limits *limits,
                                            struct sampler_choice *out,
                                            struct realm_error *error);

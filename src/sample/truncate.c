@@ -6,7 +6,7 @@
 
 #define BLOCK 64u
 
-float logits_max(const float *logits, uint32_t n, token_id *token)
+SAMPLE_WIDE float logits_max(const float *logits, uint32_t n, token_id *token)
 {
     float max = -INFINITY;
     token_id best = 0;
@@ -53,7 +53,29 @@ static inline float exp_negative(float x)
     return x >= -87.0f ? p * scale : 0.0f;
 }
 
-double weights_from_logits(float *logits, uint32_t n, float max, float scale)
+SAMPLE_WIDE double logits_sum(const float *logits, uint32_t n, float max)
+{
+    double sum = 0;
+    for (uint32_t begin = 0; begin < n; begin += BLOCK) {
+        const uint32_t end = n - begin < BLOCK ? n : begin + BLOCK;
+        float lanes[8] = {0};
+        uint32_t i = begin;
+        for (; i + 8 <= end; i += 8) {
+            for (uint32_t lane = 0; lane < 8; lane++) {
+                lanes[lane] += exp_negative(logits[i + lane] - max);
+            }
+        }
+        for (; i < end; i++) {
+            lanes[0] += exp_negative(logits[i] - max);
+        }
+        for (uint32_t lane = 0; lane < 8; lane++) {
+            sum += (double)lanes[lane];
+        }
+    }
+    return sum;
+}
+
+SAMPLE_WIDE double weights_from_logits(float *logits, uint32_t n, float max, float scale)
 {
     double sum = 0;
     for (uint32_t begin = 0; begin < n; begin += BLOCK) {

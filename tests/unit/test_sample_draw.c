@@ -28,10 +28,11 @@ static token_id draw_limited(struct sampler *sampler,
                              const struct sampler_limits *limits)
 {
     float copy[MAX_VOCABULARY];
+    float raw[MAX_VOCABULARY];
     struct sampler_choice choice;
     struct realm_error error;
     memcpy(copy, logits, n * sizeof *copy);
-    if (sampler_next(sampler, copy, limits, &choice, &error) != REALM_OK) {
+    if (sampler_next(sampler, copy, raw, limits, &choice, &error) != REALM_OK) {
         fail_msg("%s", error.message);
     }
     return choice.token;
@@ -55,10 +56,11 @@ static realm_status
 refusal(struct sampler_options options, const float *logits, uint32_t n, struct realm_error *error)
 {
     float copy[MAX_VOCABULARY];
+    float raw[MAX_VOCABULARY];
     struct sampler_choice choice;
     struct sampler *const sampler = create(&options, n);
     memcpy(copy, logits, n * sizeof *copy);
-    const realm_status status = sampler_next(sampler, copy, &no_limits, &choice, error);
+    const realm_status status = sampler_next(sampler, copy, raw, &no_limits, &choice, error);
     sampler_destroy(sampler);
     return status;
 }
@@ -330,10 +332,11 @@ static void logprobs_are_of_the_raw_logits_in_falling_order(void **state)
                                             .n_top_logprobs = 20};
     struct sampler *const sampler = create(&options, N);
     float copy[N];
+    float raw[N];
     struct sampler_choice choice;
     struct realm_error error;
     memcpy(copy, logits, sizeof copy);
-    assert_int_equal(sampler_next(sampler, copy, &no_limits, &choice, &error), REALM_OK);
+    assert_int_equal(sampler_next(sampler, copy, raw, &no_limits, &choice, &error), REALM_OK);
     sampler_destroy(sampler);
     assert_int_equal(choice.token, 9);
     assert_true(fabs((double)choice.logprob - ((double)logits[9] - log(sum))) < 1e-4);

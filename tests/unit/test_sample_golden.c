@@ -31,7 +31,7 @@ static void force(struct sampler *sampler, token_id token)
     struct realm_error error;
     mask[token / 32] = UINT32_C(1) << token % 32;
     const struct sampler_limits limits = {.mask = mask};
-    assert_int_equal(sampler_next(sampler, logits, &limits, &choice, &error), REALM_OK);
+    assert_int_equal(sampler_next(sampler, logits, NULL, &limits, &choice, &error), REALM_OK);
     assert_int_equal(choice.token, token);
 }
 
