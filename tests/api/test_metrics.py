@@ -32,6 +32,15 @@ def test_a_broken_page_would_be_told(promtool):
     assert checked.returncode != 0
 
 
+def test_the_guides_alerts_are_rules_over_metrics_that_exist(server, promtool):
+    rules = ROOT / "docs/guides/alerts.yml"
+    checked = subprocess.run([promtool, "check", "rules", rules], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    families = set(re.findall(r"^# TYPE (\S+)", server.get("/metrics")[1].decode(), re.M))
+    used = {re.sub("_bucket$", "", name) for name in re.findall(r"realm_\w+", rules.read_text())}
+    assert used and used <= families, used - families
+
+
 def samples(text, name):
     return {labels: float(value) for labels, value in re.findall(rf"^{name}\{{(.*)\}} (\S+)$", text, re.M)}
 
