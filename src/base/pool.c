@@ -6,7 +6,6 @@
 
 #include <limits.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -104,7 +103,7 @@ signal_word_wait(struct signal_word *word, uint32_t old, const struct patience *
             cpu_pause();
         }
         if (waited_ns >= patience->spin_ns) {
-            (void)sched_yield();
+            thread_yield();
         }
         const uint64_t now_ns = clock_monotonic_ns();
         if (now_ns == start_ns + waited_ns) {

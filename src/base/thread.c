@@ -184,6 +184,11 @@ static uint32_t cores_of_quota(void)
     return cores < UINT32_MAX ? (uint32_t)cores : 0;
 }
 
+void thread_yield(void)
+{
+    (void)sched_yield();
+}
+
 uint32_t thread_n_cores(void)
 {
     cpu_set_t set;

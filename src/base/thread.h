@@ -75,6 +75,8 @@ REALM_MUST_CHECK realm_status thread_start(struct thread *thread,
                                            struct realm_error *error);
 /* Waits for the end; a thread that was never started is fine. */
 void thread_join(struct thread *thread);
+/* Lets another thread have the core: between two looks at what it is about to change. */
+void thread_yield(void);
 
 /* Cores this process may use (affinity and cgroup limits). */
 uint32_t thread_n_cores(void);

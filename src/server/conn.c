@@ -517,6 +517,7 @@ on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
         return 0;
     case LWS_CALLBACK_EVENT_WAIT_CANCELLED: {
         struct server *const server = server_of(wsi);
+        loop_heard(server); /* before the look, or what comes after it is missed */
         conn_take_ready(server);
         conn_wake_all(server);
         return 0;

@@ -123,6 +123,11 @@ loop_bind(struct server *server, const char *host, uint32_t port, struct realm_e
 
 void loop_unbind(struct server *server)
 {
+    /* Who came in before is let out: a lock here would be the second one of its holder. */
+    atomic_store(&server->unbound, true);
+    while (atomic_load(&server->n_waking) > 0) {
+        thread_yield();
+    }
     if (server->lws != NULL) {
         lws_context_destroy(server->lws);
         server->lws = NULL;
@@ -131,10 +136,20 @@ void loop_unbind(struct server *server)
 
 void loop_wake(void *context)
 {
-    const struct server *const server = context;
-    if (server->lws != NULL) {
+    struct server *const server = context;
+    if (atomic_exchange(&server->wake_asked, true)) {
+        return;
+    }
+    (void)atomic_fetch_add(&server->n_waking, 1);
+    if (!atomic_load(&server->unbound)) {
         lws_cancel_service(server->lws);
     }
+    (void)atomic_fetch_sub(&server->n_waking, 1);
+}
+
+void loop_heard(struct server *server)
+{
+    atomic_store(&server->wake_asked, false);
 }
 
 /* While draining: true once nothing is left, or the time is over. */

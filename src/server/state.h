@@ -49,6 +49,9 @@ struct server {
     struct ssl_ctx_st *tls_context; /* the HTTP library's */
     _Atomic bool stopping;
     _Atomic bool reloading;
+    _Atomic bool wake_asked;   /* and not heard by the I/O thread yet */
+    _Atomic bool unbound;      /* lws must not be touched any more */
+    _Atomic uint32_t n_waking; /* threads within loop_wake */
     /* I/O thread: */
     struct exchange *active;
     struct ws_session *ws_sessions;
@@ -73,8 +76,11 @@ REALM_MUST_CHECK realm_status loop_bind(struct server *server,
                                         uint32_t port,
                                         struct realm_error *error);
 /* Makes the I/O thread of the server `context` look at everything; any thread, also a signal
- * handler. */
+ * handler.  Costs an exchange while an earlier call has not been heard. */
 void loop_wake(void *context);
+/* The I/O thread has heard: what is asked from now on needs another look. */
+void loop_heard(struct server *server);
+/* Closes every connection.  The engine and guests may still call loop_wake, without effect. */
 void loop_unbind(struct server *server);
 
 #endif
