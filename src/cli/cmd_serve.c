@@ -40,6 +40,7 @@ struct serve {
     uint32_t client_timeout_s;
     const char *tls_certificate;
     const char *tls_key;
+    struct arg_list cors_origins;
     uint32_t max_connections;
     uint32_t max_tenant_connections;
     uint32_t log_format;
@@ -192,6 +193,8 @@ static realm_status run_server(const struct serve *serve,
         .client_timeout_s = serve->client_timeout_s,
         .tls_certificate = serve->tls_certificate,
         .tls_key = serve->tls_key,
+        .cors_origins = serve->cors_origins.items,
+        .n_cors_origins = serve->cors_origins.n,
         .max_connections = serve->max_connections,
         .max_tenant_connections = serve->max_tenant_connections,
     };
@@ -375,6 +378,14 @@ realm_status cmd_serve(int argc, char **argv, struct realm_error *error)
          0,
          0},
         {"tls-key", 0, ARG_TEXT, &serve.tls_key, "FILE", "its private key, PEM", 0, 0},
+        {"cors-origin",
+         0,
+         ARG_LIST,
+         &serve.cors_origins,
+         "ORIGIN",
+         "whose pages may call from browsers, or *; commas, may come again (none)",
+         0,
+         0},
         {"max-connections",
          0,
          ARG_U32,

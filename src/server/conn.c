@@ -1,6 +1,8 @@
 #include "server/conn.h"
 
 #include "base/clock.h"
+#include "server/answer_head.h"
+#include "server/request_head.h"
 #include "server/route.h"
 #include "server/ws.h"
 #include "server/ws_input.h"
@@ -8,12 +10,8 @@
 #include <libwebsockets.h>
 #include <string.h>
 
-#define HEAD_BYTES          ((size_t)2048)
-#define WRITE_BYTES         ((size_t)16384)
-#define MAX_DISCARD_BYTES   ((uint64_t)1 << 30)
-#define MAX_KEY_BYTES       256u
-#define MAX_LENGTH_DIGITS   15
-#define MAX_PARAMETER_BYTES 1024
+#define WRITE_BYTES       ((size_t)16384)
+#define MAX_DISCARD_BYTES ((uint64_t)1 << 30)
 /* A body may come as slowly as this on average. */
 #define SLOWEST_BYTES_PER_S 65536u
 
@@ -43,29 +41,10 @@ static void await_engine(struct exchange *exchange)
 /* --- reading ------------------------------------------------------------------------------------
  */
 
-/* Bearer key of the request, terminated; false: there is none. */
-static bool read_key(struct lws *wsi, char out[MAX_KEY_BYTES])
-{
-    static const char scheme[] = "Bearer ";
-    const size_t n_scheme = sizeof scheme - 1;
-    char header[MAX_KEY_BYTES + sizeof scheme];
-    const int n = lws_hdr_copy(wsi, header, sizeof header, WSI_TOKEN_HTTP_AUTHORIZATION);
-    if (n <= (int)n_scheme || strncasecmp(header, scheme, n_scheme) != 0) {
-        return false;
-    }
-    const size_t n_key = (size_t)n - n_scheme;
-    if (n_key >= MAX_KEY_BYTES) {
-        return false;
-    }
-    memcpy(out, header + n_scheme, n_key);
-    out[n_key] = '\0';
-    return true;
-}
-
 static bool authenticate(struct exchange *exchange)
 {
-    char key[MAX_KEY_BYTES];
-    if (!read_key(exchange->wsi, key)) {
+    char key[HEAD_KEY_BYTES];
+    if (!head_read_key(exchange->wsi, key)) {
         exchange_fail(exchange,
                       REALM_UNAUTHENTICATED,
                       NULL,
@@ -73,30 +52,6 @@ static bool authenticate(struct exchange *exchange)
         return false;
     }
     return exchange_authenticate(exchange, key);
-}
-
-/* What the head says of the body. */
-struct body_head {
-    bool chunked;
-    bool given; /* there is a Content-Length */
-    bool valid; /* and it is one number */
-    uint64_t length;
-};
-
-static struct body_head read_body_head(struct lws *wsi)
-{
-    char text[24];
-    struct body_head head = {
-        .chunked = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0,
-        .given = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) > 0,
-    };
-    const int n = lws_hdr_copy(wsi, text, sizeof text, WSI_TOKEN_HTTP_CONTENT_LENGTH);
-    head.valid = n > 0 && n <= MAX_LENGTH_DIGITS;
-    for (int i = 0; i < n && head.valid; i++) {
-        head.valid = text[i] >= '0' && text[i] <= '9';
-        head.length = head.length * 10 + (uint64_t)(text[i] - '0');
-    }
-    return head;
 }
 
 /* Where a request ends must be known before anything else about it counts: a body that is taken for
@@ -167,6 +122,11 @@ static void check_head(struct exchange *exchange, int method, uint64_t length)
             "the parameters behind '?' are too long: one may have 1,000 bytes and all 4,000");
         return;
     }
+    if (method == LWSHUMETH_OPTIONS && head_is_preflight(exchange) && route_exists(exchange)) {
+        exchange->preflight = true; /* without a key: browsers send none */
+        exchange_answer(exchange, 200);
+        return;
+    }
     exchange->route = route_find(exchange, method_of(method));
     if (exchange->route == NULL || (exchange->route->scopes != 0 && !authenticate(exchange))) {
         return;
@@ -226,21 +186,6 @@ static uint64_t body_deadline(const struct exchange *exchange, uint64_t length)
            (exchange->server->client_timeout_s + line_s) * (uint64_t)1000000000;
 }
 
-/* The library has decoded the parameters and keeps each apart. */
-static void read_query(struct exchange *exchange)
-{
-    char text[MAX_PARAMETER_BYTES];
-    for (int i = 0; lws_hdr_fragment_length(exchange->wsi, WSI_TOKEN_HTTP_URI_ARGS, i) > 0; i++) {
-        const int n =
-            lws_hdr_copy_fragment(exchange->wsi, text, sizeof text, WSI_TOKEN_HTTP_URI_ARGS, i);
-        if (n < 0) {
-            exchange->query.failed = true; /* longer than any route takes */
-        } else {
-            (void)strbuf_append(&exchange->query, text, strlen(text) + 1);
-        }
-    }
-}
-
 static int on_head(struct lws *wsi, struct conn *conn)
 {
     char *uri;
@@ -253,8 +198,10 @@ static int on_head(struct lws *wsi, struct conn *conn)
     conn->exchange = exchange;
     (void)snprintf(exchange->path, sizeof exchange->path, "%.*s", n_uri, uri);
     exchange->head_only = method == LWSHUMETH_HEAD;
-    read_query(exchange);
-    const struct body_head head = read_body_head(wsi);
+    head_read_query(exchange);
+    head_read_request_id(exchange);
+    (void)head_origin_refused(exchange); /* the browser keeps the answer from such a page */
+    const struct body_head head = head_read_body(wsi);
     if (check_framing(exchange, &head, method)) {
         check_head(exchange, method, head.length);
     }
@@ -287,83 +234,6 @@ static int on_body(struct exchange *exchange, const char *data, size_t n_bytes)
 /* --- writing ------------------------------------------------------------------------------------
  */
 
-static int
-add_header(struct lws *wsi, const char *name, const char *value, uint8_t **at, uint8_t *end)
-{
-    return lws_add_http_header_by_name(
-        wsi, (const uint8_t *)name, (const uint8_t *)value, (int)strlen(value), at, end);
-}
-
-/* x-ratelimit-{limit,remaining,reset}-{requests,tokens}, as OpenAI tells them. */
-static int write_rate(struct exchange *exchange,
-                      const char *what,
-                      const struct quota_rate *rate,
-                      uint8_t **at,
-                      uint8_t *end)
-{
-    char name[48];
-    char value[24];
-    if (rate->limit == 0) {
-        return 0;
-    }
-    (void)snprintf(name, sizeof name, "x-ratelimit-limit-%s:", what);
-    (void)snprintf(value, sizeof value, "%u", rate->limit);
-    int failed = add_header(exchange->wsi, name, value, at, end);
-    (void)snprintf(name, sizeof name, "x-ratelimit-remaining-%s:", what);
-    (void)snprintf(value, sizeof value, "%u", rate->remaining);
-    failed |= add_header(exchange->wsi, name, value, at, end);
-    (void)snprintf(name, sizeof name, "x-ratelimit-reset-%s:", what);
-    (void)snprintf(value, sizeof value, "%llums", (unsigned long long)rate->reset_ms);
-    return failed | add_header(exchange->wsi, name, value, at, end);
-}
-
-static int write_limits(struct exchange *exchange, uint8_t **at, uint8_t *end)
-{
-    const struct quota_standing *const standing = &exchange->standing;
-    int failed = write_rate(exchange, "requests", &standing->requests, at, end);
-    failed |= write_rate(exchange, "tokens", &standing->tokens, at, end);
-    if (exchange->http_status == 503 || exchange->http_status == 429) {
-        char seconds[24];
-        const uint64_t wait_s = (standing->retry_after_ms + 999) / 1000;
-        (void)snprintf(
-            seconds, sizeof seconds, "%llu", (unsigned long long)(wait_s > 0 ? wait_s : 1));
-        failed |= add_header(exchange->wsi, "retry-after:", seconds, at, end);
-    }
-    return failed;
-}
-
-static int write_head(struct exchange *exchange)
-{
-    uint8_t buffer[LWS_PRE + HEAD_BYTES];
-    uint8_t *const begin = buffer + LWS_PRE;
-    uint8_t *const end = buffer + sizeof buffer;
-    uint8_t *at = begin;
-    struct lws *const wsi = exchange->wsi;
-    /* A stream's length is not known: its end is the connection's. */
-    const lws_filepos_t length =
-        exchange->complete ? exchange->out.length : LWS_ILLEGAL_HTTP_CONTENT_LEN;
-    int failed = lws_add_http_common_headers(
-        wsi, (unsigned)exchange->http_status, exchange->content_type, length, &at, end);
-    failed |= add_header(wsi, "x-request-id:", exchange->request_id, &at, end);
-    failed |= add_header(wsi, "cache-control:", "no-store", &at, end);
-    if (exchange->allow[0] != '\0') {
-        failed |= add_header(wsi, "allow:", exchange->allow, &at, end);
-    }
-    if (exchange->last_of_connection) {
-        failed |= add_header(wsi, "connection:", "close", &at, end);
-    }
-    failed |= write_limits(exchange, &at, end);
-    if (exchange->http_status == 401) {
-        failed |= add_header(wsi, "www-authenticate:", "Bearer", &at, end);
-    }
-    if (exchange->upgrade) {
-        memcpy(begin, "HTTP/1.1", 8); /* the library does not know the version yet */
-    }
-    failed |= lws_finalize_write_http_header(wsi, begin, &at, end);
-    exchange->headers_sent = true;
-    return failed != 0 ? -1 : 0;
-}
-
 /* All of the answer is written. */
 static int end_answer(struct lws *wsi, struct conn *conn)
 {
@@ -388,7 +258,7 @@ static int on_writable(struct lws *wsi, struct conn *conn)
         return -1; /* no memory for the answer: a cut connection says so best */
     }
     if (!exchange->headers_sent) {
-        if (write_head(exchange) != 0) {
+        if (answer_head_write(exchange) != 0) {
             return -1;
         }
         if (exchange->head_only) {
@@ -436,7 +306,7 @@ static void on_gone(struct conn *conn)
 /* True: the connection may become a WebSocket, and has a session. */
 static bool accept_websocket(struct exchange *exchange, const char *protocol)
 {
-    char key[MAX_KEY_BYTES] = "";
+    char key[HEAD_KEY_BYTES] = "";
     char *uri;
     int n_uri;
     const int method = lws_http_get_uri_and_method(exchange->wsi, &uri, &n_uri);
@@ -451,13 +321,20 @@ static bool accept_websocket(struct exchange *exchange, const char *protocol)
                       protocol);
         return false;
     }
+    if (head_origin_refused(exchange)) {
+        exchange_fail(exchange,
+                      REALM_PERMISSION_DENIED,
+                      "origin_not_allowed",
+                      "pages of this origin may not use the server (--cors-origin)");
+        return false;
+    }
     (void)snprintf(exchange->path, sizeof exchange->path, "%s", WS_PATH);
     exchange->route = route_find(exchange, ROUTE_GET);
     const bool has_key = lws_hdr_total_length(exchange->wsi, WSI_TOKEN_HTTP_AUTHORIZATION) > 0;
     if (exchange->route == NULL || (has_key && !authenticate(exchange))) {
         return false;
     }
-    (void)(has_key && read_key(exchange->wsi, key));
+    (void)(has_key && head_read_key(exchange->wsi, key));
     return ws_accept(exchange, key);
 }
 

@@ -234,6 +234,7 @@ void exchange_log(const struct exchange *exchange)
     const struct source_usage usage = usage_of(exchange);
     log_info("request",
              LOG_TEXT("id", exchange->request_id),
+             LOG_TEXT("client_request_id", exchange->client_request_id),
              LOG_TEXT("path", exchange->path),
              LOG_I64("status", exchange->http_status),
              LOG_TEXT("tenant", exchange->tenant),

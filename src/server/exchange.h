@@ -11,8 +11,9 @@
 #include "server/source.h"
 #include "tenant/tenant.h"
 
-#define REQUEST_ID_LENGTH      24u
-#define EXCHANGE_MAX_ARGUMENTS 3u
+#define REQUEST_ID_LENGTH        24u
+#define CLIENT_REQUEST_ID_LENGTH 128u
+#define EXCHANGE_MAX_ARGUMENTS   3u
 
 struct lws;
 struct route;
@@ -31,6 +32,7 @@ struct exchange {
     const char *arguments[EXCHANGE_MAX_ARGUMENTS]; /* what stands for the route's ":name" parts */
     struct strbuf query; /* "name=value" texts, decoded, each ended by a zero byte */
     char request_id[REQUEST_ID_LENGTH + 1];
+    char client_request_id[CLIENT_REQUEST_ID_LENGTH + 1]; /* as the client calls it; or "" */
     char key_id[KEY_ID_LENGTH + 1];
     char tenant[TENANT_NAME_BYTES];
     int64_t tenant_id;
@@ -53,7 +55,9 @@ struct exchange {
     /* The answer: */
     int http_status;
     const char *content_type; /* static */
-    char allow[40];           /* of a 405; "" for none */
+    char allow[40];           /* of a 405 or a preflight; "" for none */
+    const char *allow_origin; /* CORS: whose pages may read the answer; NULL: nobody's */
+    bool preflight;           /* what is answered is what else may be asked */
     struct strbuf out;
     bool head_only; /* the method is HEAD */
     bool headers_sent;

@@ -132,7 +132,8 @@ static void allow(struct exchange *exchange, enum route_method method)
                    route_method_name(method));
 }
 
-const struct route *route_find(struct exchange *exchange, enum route_method method)
+/* NULL: none; exchange->allow has the methods of the path. */
+static const struct route *look_up(struct exchange *exchange, enum route_method method)
 {
     for (size_t i = 0; i < N_ROUTES; i++) {
         if (path_fits(routes[i].path, exchange)) {
@@ -142,6 +143,21 @@ const struct route *route_find(struct exchange *exchange, enum route_method meth
             }
             allow(exchange, routes[i].method);
         }
+    }
+    return NULL;
+}
+
+bool route_exists(struct exchange *exchange)
+{
+    (void)look_up(exchange, ROUTE_OTHER);
+    return exchange->allow[0] != '\0';
+}
+
+const struct route *route_find(struct exchange *exchange, enum route_method method)
+{
+    const struct route *const route = look_up(exchange, method);
+    if (route != NULL) {
+        return route;
     }
     if (exchange->allow[0] != '\0') {
         exchange->problem.http_status = 405;

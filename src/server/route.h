@@ -32,6 +32,8 @@ struct route {
 /* The route of exchange->path, with its arguments; NULL: an error was made the answer (404, 405).
  */
 const struct route *route_find(struct exchange *exchange, enum route_method method);
+/* Whether exchange->path answers to any method: exchange->allow says to which. */
+bool route_exists(struct exchange *exchange);
 /* Walks the table (for tests and documents); NULL at the end. */
 const struct route *route_at(size_t index);
 /* "GET"; "" for ROUTE_OTHER. */

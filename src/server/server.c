@@ -65,6 +65,9 @@ start(struct server *server, const struct server_options *options, struct realm_
         options->n_prepare_threads > 0 ? options->n_prepare_threads : DEFAULT_PREPARE_THREADS;
     n_threads = n_threads > SERVER_MAX_PREPARE_THREADS ? SERVER_MAX_PREPARE_THREADS : n_threads;
     json_use_our_allocator();
+    for (uint32_t i = 0; i < options->n_cors_origins; i++) {
+        REALM_TRY(cors_add(&server->cors, options->cors_origins[i], error));
+    }
     REALM_TRY(tenant_registry_open(
         options->data_dir, options->extra_key, server->first_key, &server->registry, error));
     REALM_TRY(loop_bind(

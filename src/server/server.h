@@ -26,7 +26,9 @@ struct server_options {
     uint32_t client_timeout_s;       /* for sending a request and for taking an answer; 0: 30 */
     uint32_t max_connections;        /* of WebSockets, resumable ones too; 0: 16,384 */
     uint32_t max_tenant_connections; /* so, of one tenant; 0: as many */
-    uint32_t drain_timeout_s;        /* for running requests after server_stop; 0: 30 */
+    const char *const *cors_origins; /* [n_cors_origins]: see cors_add; only read at the start */
+    uint32_t n_cors_origins;
+    uint32_t drain_timeout_s; /* for running requests after server_stop; 0: 30 */
 };
 
 /* Binds the port and opens the keys; nothing is served before server_run.

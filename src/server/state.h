@@ -6,6 +6,7 @@
 #include "base/thread.h"
 #include "engine/engine.h"
 #include "sandbox/shelf.h"
+#include "server/cors.h"
 #include "server/exchange.h"
 #include "server/server.h"
 #include "tenant/tenant.h"
@@ -40,6 +41,7 @@ struct server {
     uint32_t drain_timeout_s;
     uint32_t max_connections; /* of WebSockets */
     uint32_t max_tenant_connections;
+    struct cors cors;
     struct lws_context *lws;
     struct prepare_pool prepare;
     struct prepare_pool prepare_slow; /* for routes that may take seconds */
