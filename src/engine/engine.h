@@ -159,6 +159,8 @@ struct engine_stats {
     uint64_t requests_cancelled;
     uint64_t requests_failed;
     uint64_t preemptions;
+    uint64_t rows_ahead;       /* that were run before a program asked for them */
+    uint64_t rows_ahead_taken; /* and that it then did ask for */
     uint64_t step_ns;
     uint32_t running;
     uint32_t waiting;

@@ -42,6 +42,7 @@ void held_destroy(struct held *held)
         return;
     }
     operation_destroy(held->drop);
+    ahead_forget(&held->ahead);
     sequence_destroy(held->sequence);
     alloc_free(held);
 }
@@ -92,9 +93,15 @@ check_length(const struct held *held, uint64_t n_tokens, struct realm_error *err
 /* --- running and resting ------------------------------------------------------------------------
  */
 
-bool held_speaks(const struct held *held)
+/* Whether an operation waits for steps. */
+static bool is_asked(const struct held *held)
 {
     return held->queue.first != NULL && held->queue.first->started;
+}
+
+bool held_speaks(const struct held *held)
+{
+    return is_asked(held) || held->ahead.state == AHEAD_RUNNING;
 }
 
 static void activate(struct held *held)
@@ -148,8 +155,48 @@ static void settle(struct held *held)
     }
 }
 
+/* --- ahead of the caller ------------------------------------------------------------------------
+ */
+
+/* The caller is told the token just now: the row behind it is in the next step. */
+static void run_ahead(struct held *held)
+{
+    struct sequence *const s = held->sequence;
+    struct realm_error error;
+    if (held->ahead.state == AHEAD_EXPECTED &&
+        check_length(held, (uint64_t)s->n_tokens + 1, &error) == REALM_OK) {
+        s->tokens[s->n_tokens++] = held->ahead.token;
+        held->ahead.state = AHEAD_RUNNING;
+        count_pages(held);
+    }
+}
+
+/* The sequence is as its caller knows it again. */
+static void stop_ahead(struct held *held)
+{
+    struct sequence *const s = held->sequence;
+    if (held->ahead.state == AHEAD_RUNNING || held->ahead.state == AHEAD_KNOWN) {
+        sequence_truncate(s, s->n_tokens - 1);
+        count_pages(held);
+    }
+    ahead_forget(&held->ahead);
+}
+
 /* --- operations ---------------------------------------------------------------------------------
  */
+
+static realm_status
+append(struct held *held, const struct operation *operation, struct realm_error *error)
+{
+    struct sequence *const s = held->sequence;
+    REALM_TRY(check_length(held, (uint64_t)s->n_tokens + operation->n_tokens, error));
+    if (operation->n_tokens > 0) {
+        memcpy(s->tokens + s->n_tokens, operation->tokens, operation->n_tokens * sizeof *s->tokens);
+    }
+    s->n_tokens += operation->n_tokens;
+    s->n_prompt = s->n_tokens;
+    return REALM_OK;
+}
 
 static realm_status
 start_generation(struct held *held, struct operation *operation, struct realm_error *error)
@@ -174,6 +221,8 @@ start_rows(struct held *held, const struct operation *operation, struct realm_er
         REALM_TRY(check_length(held, (uint64_t)s->n_tokens + operation->n_tokens, error));
         memcpy(s->tokens + s->n_tokens, operation->tokens, operation->n_tokens * sizeof *s->tokens);
         s->n_draft = operation->n_tokens;
+    } else {
+        REALM_TRY(append(held, operation, error));
     }
     s->n_prompt = s->n_tokens - 1;
     return REALM_OK;
@@ -182,19 +231,21 @@ start_rows(struct held *held, const struct operation *operation, struct realm_er
 static realm_status start(struct held *held, struct operation *operation, struct realm_error *error)
 {
     struct sequence *const s = held->sequence;
-    if (s->n_tokens == 0) {
+    const uint64_t n_tokens =
+        (uint64_t)s->n_tokens + (operation->kind == OPERATION_STEP ? operation->n_tokens : 0);
+    if (n_tokens == 0) {
         return realm_error_set(error, REALM_INVALID_ARGUMENT, "the sequence has no tokens");
     }
-    if (operation->n_drawn > s->n_tokens) {
+    if (operation->n_drawn > n_tokens) {
         return realm_error_set(error,
                                REALM_INVALID_ARGUMENT,
-                               "n_drawn is %u and the sequence has %u tokens",
+                               "n_drawn is %u and the sequence has %llu tokens",
                                operation->n_drawn,
-                               s->n_tokens);
+                               (unsigned long long)n_tokens);
     }
     REALM_TRY(operation->kind == OPERATION_GENERATE ? start_generation(held, operation, error)
                                                     : start_rows(held, operation, error));
-    if (operation->sampler != NULL) {
+    if (operation->sampler != NULL && !operation->goes_on) {
         sampler_resume(operation->sampler, s->tokens, s->n_tokens, operation->n_drawn);
     }
     s->sampler = operation->sampler;
@@ -213,6 +264,8 @@ static void stop(struct held *held, struct operation *operation)
     operation->n_completion = generated ? s->n_tokens - s->n_prompt : 0;
     if (generated ? operation->n_completion > 0 : operation->error.status == REALM_OK) {
         s->n_charged = s->n_tokens;
+    } else if (operation->kind == OPERATION_STEP) {
+        sequence_truncate(s, s->n_tokens - operation->n_tokens);
     }
     s->n_prompt = s->n_tokens;
     s->n_draft = 0;
@@ -250,17 +303,6 @@ static void end(struct held *held, const struct realm_error *error)
         }
         held_run(fork);
     }
-}
-
-static realm_status
-append(struct held *held, const struct operation *operation, struct realm_error *error)
-{
-    struct sequence *const s = held->sequence;
-    REALM_TRY(check_length(held, (uint64_t)s->n_tokens + operation->n_tokens, error));
-    memcpy(s->tokens + s->n_tokens, operation->tokens, operation->n_tokens * sizeof *s->tokens);
-    s->n_tokens += operation->n_tokens;
-    s->n_prompt = s->n_tokens;
-    return REALM_OK;
 }
 
 static realm_status
@@ -340,12 +382,42 @@ do_at_once(struct held *held, struct operation *operation, struct realm_error *e
     }
 }
 
+/* An answer of a step that is to be told. */
+static void tell_step(struct held *held, struct event *event);
+
+/* The step that was expected: true: it could be told at once. */
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as forks of forks wait for each other */
+static bool take_over(struct held *held, struct operation *operation)
+{
+    struct ahead *const ahead = &held->ahead;
+    struct session *const session = held->session;
+    if (ahead->state != AHEAD_KNOWN) {
+        held->sequence->n_tokens -= ahead->state == AHEAD_RUNNING ? 1 : 0;
+        ahead_hand_over(ahead, operation);
+        return false;
+    }
+    if (session->ended.first != NULL || event_ring_room(&session->ring) <= session->max_sequences) {
+        stop_ahead(held); /* runs again once the caller reads */
+        return false;
+    }
+    struct event event = {
+        .kind = EVENT_LOGITS, .token = ahead->next, .logprob = ahead->next_logprob};
+    ahead_hand_over(ahead, operation);
+    operation->started = true;
+    stats_add(&session->model->stats.rows_ahead_taken, 1);
+    tell_step(held, &event);
+    return true;
+}
+
 /* Goes on with the first operation; false: it waits for steps. */
 /* NOLINTNEXTLINE(misc-no-recursion): as deep as forks of forks wait for each other */
 static bool proceed(struct held *held)
 {
     struct operation *const operation = held->queue.first;
     struct realm_error error = {.status = REALM_OK};
+    if (!operation->started && !ahead_is_asked(&held->ahead, operation)) {
+        stop_ahead(held);
+    }
     if (operation->ticket <= atomic_load(&held->cancelled_through)) {
         realm_error_set(&error, REALM_CANCELLED, "the operation was cancelled");
     } else if (held->failed.status != REALM_OK) {
@@ -354,9 +426,12 @@ static bool proceed(struct held *held)
         return false;
     } else if (!operation_wants_logits(operation)) {
         (void)do_at_once(held, operation, &error);
+    } else if (held->ahead.state != AHEAD_NONE && take_over(held, operation)) {
+        return true;
     } else if (start(held, operation, &error) == REALM_OK) {
         return false;
     }
+    stop_ahead(held);
     end(held, error.status != REALM_OK ? &error : NULL);
     return true;
 }
@@ -365,6 +440,7 @@ static void drop(struct held *held)
 {
     struct session *const session = held->session;
     held->drop = operation_list_take_first(&held->queue);
+    stop_ahead(held);
     deactivate(held);
     sequence_truncate(held->sequence, 0);
     count_pages(held);
@@ -408,6 +484,7 @@ void held_retire(struct held *held)
 {
     atomic_store(&held->cancelled_through, UINT64_MAX);
     held->resting = true;
+    stop_ahead(held);
     held_run(held);
     if (!held->dropped) {
         scheduler_unpark(held->session->model, held->sequence);
@@ -421,7 +498,7 @@ void held_retire(struct held *held)
 /* Events of the first operation in one step, without its end. */
 static size_t n_events(const struct held *held)
 {
-    if (!held_speaks(held) || held->queue.first->kind == OPERATION_VERIFY) {
+    if (!is_asked(held) || held->queue.first->kind == OPERATION_VERIFY) {
         return 0;
     }
     return 1 + (size_t)held->sequence->n_draft;
@@ -484,17 +561,37 @@ void held_fail(struct held *held, const struct realm_error *error)
 {
     held->sequence->page_cap_passed = false;
     held->resting = true;
-    if (held_speaks(held)) {
+    stop_ahead(held);
+    if (is_asked(held)) {
         end(held, error);
     }
 }
 
+/* Whose row has run. */
 static void charge(struct held *held)
 {
-    struct account *const account = held->session->account;
+    fairness_charge_completion(held->session->model->fairness, held->session->account, 1);
+}
+
+/* Who was told a token. */
+static void count_token(struct held *held)
+{
     stats_add(&held->session->model->stats.completion_tokens, 1);
-    stats_add(&account->completion_tokens, 1);
-    fairness_charge_completion(held->session->model->fairness, account, 1);
+    stats_add(&held->session->account->completion_tokens, 1);
+}
+
+/* NOLINTNEXTLINE(misc-no-recursion): as deep as forks of forks wait for each other */
+static void tell_step(struct held *held, struct event *event)
+{
+    struct operation *const operation = held->queue.first;
+    const bool goes_on = operation->goes_on;
+    count_token(held);
+    say(held, event);
+    ahead_expect(&held->ahead, operation, event->token);
+    end(held, NULL);
+    if (goes_on) {
+        run_ahead(held);
+    }
 }
 
 static realm_status take_step(struct held *held, float *logits, struct realm_error *error)
@@ -515,9 +612,28 @@ static realm_status take_step(struct held *held, float *logits, struct realm_err
     event.token = choice.token;
     event.logprob = choice.logprob;
     charge(held);
-    say(held, &event);
-    end(held, NULL);
+    tell_step(held, &event);
     return REALM_OK;
+}
+
+/* Keeps what comes next for the step that is expected. */
+static void take_ahead(struct held *held, float *logits)
+{
+    struct ahead *const ahead = &held->ahead;
+    struct engine_model *const model = held->session->model;
+    const struct sampler_limits limits = {.n_banned = 0};
+    struct sampler_choice choice;
+    struct realm_error error;
+    charge(held);
+    stats_add(&model->stats.rows_ahead, 1);
+    if (sampler_next(ahead->sampler, logits, model->raw_logits, &limits, &choice, &error) !=
+        REALM_OK) {
+        stop_ahead(held); /* the step that asks for it is told why */
+        return;
+    }
+    ahead->next = choice.token;
+    ahead->next_logprob = choice.logprob;
+    ahead->state = AHEAD_KNOWN;
 }
 
 static realm_status take_draft(struct held *held, float *logits, struct realm_error *error)
@@ -529,6 +645,7 @@ static realm_status take_draft(struct held *held, float *logits, struct realm_er
     REALM_TRY(sampler_next(
         operation->sampler, logits, held->session->model->raw_logits, &limits, &choice, error));
     charge(held);
+    count_token(held);
     if (s->n_draft > 0 && s->tokens[s->n_tokens] == choice.token) {
         s->n_tokens++;
         operation->n_accepted++;
@@ -542,6 +659,10 @@ static realm_status take_draft(struct held *held, float *logits, struct realm_er
 void held_take_logits(struct held *held, float *logits)
 {
     struct realm_error error;
+    if (!is_asked(held)) {
+        take_ahead(held, logits);
+        return;
+    }
     const realm_status status = held->queue.first->kind == OPERATION_STEP
                                     ? take_step(held, logits, &error)
                                     : take_draft(held, logits, &error);

@@ -7,11 +7,12 @@
  *                                   operation that wants its logits
  *   GENERATE, STEP, VERIFY          runs to the end, and says what comes next
  *
- * The others are done at once, between steps, also while the sequence runs quietly. */
+ * The others are done at once, between steps, also while the sequence runs quietly.  Between the
+ * steps of a caller that goes on with what was drawn, the next row runs ahead (ahead.h). */
 #ifndef REALM_ENGINE_HELD_H
 #define REALM_ENGINE_HELD_H
 
-#include "engine/operation.h"
+#include "engine/ahead.h"
 
 #include <stdatomic.h>
 
@@ -35,6 +36,7 @@ struct held {
     struct realm_error failed; /* it was never made: what all its operations end with */
     uint32_t n_pages;          /* counted in the session's */
     struct operation_list queue;
+    struct ahead ahead;
 };
 
 REALM_MUST_CHECK realm_status held_create(struct session *session,
@@ -60,11 +62,11 @@ bool held_take_ring_room(struct held *held);
 void held_say_token(struct held *held, const struct sampler_choice *choice, struct bytes text);
 /* Ends its generation. */
 void held_finish(struct held *held, realm_finish finish, token_id stop_token, struct bytes text);
-/* Whether an operation waits for what the sequence says. */
+/* Whether what the sequence says is wanted: by an operation, or ahead of one. */
 bool held_speaks(const struct held *held);
 /* Ends what it does with an error. */
 void held_fail(struct held *held, const struct realm_error *error);
-/* Logits of a step or of a draft: after the last token that counts. */
+/* Logits of a step or of a draft, or ahead: after the last token that counts. */
 void held_take_logits(struct held *held, float *logits);
 
 #endif

@@ -32,9 +32,10 @@ struct operation {
     struct operation *leader;
     uint32_t n_parts_left; /* of the leader */
     bool started;
+    bool goes_on; /* STEP: what the one before drew, with its sampler */
     /* What is asked: */
-    token_id *tokens;                  /* APPEND, VERIFY */
-    uint32_t n_tokens;                 /* APPEND, VERIFY; TRUNCATE: to keep */
+    token_id *tokens;                  /* APPEND, STEP, VERIFY */
+    uint32_t n_tokens;                 /* APPEND, STEP, VERIFY; TRUNCATE: to keep */
     struct held *fork;                 /* FORK */
     struct saved *saved;               /* SAVE: what is kept then, or given back here */
     char name[SESSION_MAX_NAME_BYTES]; /* OPEN, REMOVE_SAVED */

@@ -467,6 +467,10 @@ static realm_status add_part(struct session *session,
     operation_list_append(list, operation);
     operation->leader = list->first;
     operation->n_top = step->n_top;
+    if (step->n_tokens > 0) {
+        REALM_TRY(
+            operation_set_tokens(operation, session->model, step->tokens, step->n_tokens, error));
+    }
     return !step->draw
                ? REALM_OK
                : operation_set_sampling(

@@ -165,6 +165,8 @@ REALM_MUST_CHECK realm_status session_generate(struct session *session,
 
 struct session_step {
     session_sequence sequence;
+    const token_id *tokens; /* appended first, [n_tokens] */
+    uint32_t n_tokens;
     uint32_t n_top; /* likeliest tokens to tell */
     bool draw;      /* and a token drawn with: */
     struct session_sampling sampling;
@@ -172,8 +174,11 @@ struct session_step {
 
 /* What would come next in each of n_steps different sequences, computed in one batch where rows
  * allow: one EVENT_LOGITS a sequence in any order (top, log_sum; token and logprob when drawn), and
- * one DONE after the last, with the first failure's status and sequence.  Nothing is appended.
- * INVALID_ARGUMENT: no steps, a sequence twice, n_top over max_top, sampling out of range. */
+ * one DONE after the last, with the first failure's status and sequence.  What comes next is not
+ * appended.  Who appends just the token that was drawn, and draws on with one more in n_drawn,
+ * finds its row run already (ahead.h). INVALID_ARGUMENT: no steps, a sequence twice, n_top over
+ * max_top, a token outside the vocabulary, sampling out of range.  DONE with RESOURCE_EXHAUSTED:
+ * longer than the sequence or the session may be. */
 REALM_MUST_CHECK realm_status session_step(struct session *session,
                                            const struct session_step *steps,
                                            uint32_t n_steps,

@@ -66,7 +66,8 @@ void sessions_stop_waiting(struct engine *engine)
 
 static bool tell_end(struct session *session, const struct operation *operation)
 {
-    if (operation->kind == OPERATION_STEP && operation->error.status == REALM_OK) {
+    const bool stepped = operation->kind == OPERATION_STEP && operation->error.status == REALM_OK;
+    if (stepped && !operation->goes_on) { /* or its next row is in the next step anyway */
         begin_waiting(session);
     }
     const bool generated = operation->kind == OPERATION_GENERATE;

@@ -60,6 +60,8 @@ void stats_sum(const struct stats *stats, struct engine_stats *out)
     out->requests_cancelled += atomic_load(&stats->requests_cancelled);
     out->requests_failed += atomic_load(&stats->requests_failed);
     out->preemptions += atomic_load(&stats->preemptions);
+    out->rows_ahead += atomic_load(&stats->rows_ahead);
+    out->rows_ahead_taken += atomic_load(&stats->rows_ahead_taken);
     out->step_ns += atomic_load(&stats->step_ns);
     out->running += atomic_load(&stats->running);
     out->waiting += atomic_load(&stats->waiting);

@@ -20,6 +20,8 @@ struct stats {
     _Atomic uint64_t requests_cancelled;
     _Atomic uint64_t requests_failed;
     _Atomic uint64_t preemptions;
+    _Atomic uint64_t rows_ahead;
+    _Atomic uint64_t rows_ahead_taken;
     _Atomic uint64_t step_ns;
     _Atomic uint32_t running;
     _Atomic uint32_t waiting;

@@ -187,6 +187,52 @@ void sampler_resume(struct sampler *sampler,
     sampler->philox.counter += (uint64_t)n_drawn * NUMBERS_A_DRAW;
 }
 
+bool sampler_can_resume(const struct sampler *sampler)
+{
+    return sampler->options.mirostat == 0;
+}
+
+static bool has_same_biases(const struct sampler *sampler, const struct sampler *other)
+{
+    const uint32_t n = sampler->options.n_biases;
+    bool same = n == other->options.n_biases;
+    for (uint32_t i = 0; same && i < n; i++) {
+        same = sampler->biases[i].token == other->biases[i].token &&
+               sampler->biases[i].bias == other->biases[i].bias;
+    }
+    return same;
+}
+
+static bool has_same_breakers(const struct sampler *sampler, const struct sampler *other)
+{
+    const uint32_t n = sampler->options.n_dry_breakers;
+    bool same = n == other->options.n_dry_breakers;
+    for (uint32_t i = 0; same && i < n; i++) {
+        const struct sampler_breaker *const a = &sampler->breakers[i];
+        const struct sampler_breaker *const b = &other->breakers[i];
+        same = a->token == b->token && a->n_tail == b->n_tail &&
+               memcmp(a->tail, b->tail, a->n_tail * sizeof *a->tail) == 0;
+    }
+    return same;
+}
+
+bool sampler_is_like(const struct sampler *sampler, const struct sampler *other)
+{
+    const struct sampler_options *const a = &sampler->options;
+    const struct sampler_options *const b = &other->options;
+    return a->temperature == b->temperature && a->top_k == b->top_k && a->top_p == b->top_p &&
+           a->min_p == b->min_p && a->typical_p == b->typical_p &&
+           a->repetition_penalty == b->repetition_penalty &&
+           a->presence_penalty == b->presence_penalty &&
+           a->frequency_penalty == b->frequency_penalty && a->penalty_window == b->penalty_window &&
+           a->dry_multiplier == b->dry_multiplier && a->dry_base == b->dry_base &&
+           a->dry_allowed_length == b->dry_allowed_length && a->dry_window == b->dry_window &&
+           a->mirostat == b->mirostat && a->mirostat_tau == b->mirostat_tau &&
+           a->mirostat_eta == b->mirostat_eta && a->seed == b->seed && a->stream == b->stream &&
+           a->logprobs == b->logprobs && a->n_top_logprobs == b->n_top_logprobs &&
+           has_same_biases(sampler, other) && has_same_breakers(sampler, other);
+}
+
 static void apply_mask(float *logits, uint32_t n, const uint32_t *mask)
 {
     for (uint32_t begin = 0; begin < n; begin += 32) {

@@ -92,6 +92,11 @@ void sampler_resume(struct sampler *sampler,
                     uint32_t n_tokens,
                     uint32_t n_drawn);
 
+/* Whether a sampler that resumes draws as this one would go on: not by mirostat. */
+bool sampler_can_resume(const struct sampler *sampler);
+/* Whether both were made with the same options. */
+bool sampler_is_like(const struct sampler *sampler, const struct sampler *other);
+
 /* What may be chosen now; zero: every token. */
 struct sampler_limits {
     const token_id

@@ -110,23 +110,17 @@ static realm_status queue_item(struct instance *instance,
         sampling.options = sampler->options;
         sampling.options.logprobs = true;
     }
-    REALM_TRY(steps_bring_up(instance, sequence, error));
     if (part->n_drafts > 0) {
-        return session_verify(sequence->session,
-                              sequence->number,
-                              part->drafts,
-                              part->n_drafts,
-                              &sampling,
-                              &part->ticket,
-                              error);
+        const struct steps_draft draft = {
+            .tokens = part->drafts, .n_tokens = part->n_drafts, .sampling = &sampling};
+        return steps_verify(instance, sequence, &draft, &part->ticket, error);
     }
-    const struct session_step step = {
-        .sequence = sequence->number,
+    struct session_step step = {
         .n_top = item->n_top,
         .draw = sampler != NULL,
         .sampling = sampling,
     };
-    return session_step(sequence->session, &step, 1, &part->ticket, error);
+    return steps_ask(instance, sequence, &step, &part->ticket, error);
 }
 
 static int64_t begin_item(struct call *call, struct realm_step_item *item, struct step_part *part)

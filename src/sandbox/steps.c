@@ -61,6 +61,7 @@ void steps_end(struct instance *instance)
     }
 }
 
+/* Makes the engine's sequence a beginning of the list. */
 static realm_status
 bring_up(struct instance *instance, struct guest_sequence *sequence, struct realm_error *error)
 {
@@ -75,25 +76,76 @@ bring_up(struct instance *instance, struct guest_sequence *sequence, struct real
             session_truncate(sequence->session, sequence->number, sequence->n_common, NULL, error));
         sequence->n_there = sequence->n_common;
     }
-    const uint32_t length = (uint32_t)sequence->tokens.length;
-    if (sequence->n_there < length) {
-        REALM_TRY(session_append(sequence->session,
-                                 sequence->number,
-                                 sequence->tokens.ids + sequence->n_there,
-                                 length - sequence->n_there,
-                                 NULL,
-                                 error));
-        sequence->n_there = length;
-        sequence->n_common = length;
-    }
     return REALM_OK;
 }
 
-realm_status steps_bring_up(struct instance *instance,
-                            struct guest_sequence *sequence,
-                            struct realm_error *error)
+static void note_sent(struct guest_sequence *sequence)
 {
-    const realm_status status = bring_up(instance, sequence, error);
+    sequence->n_there = (uint32_t)sequence->tokens.length;
+    sequence->n_common = sequence->n_there;
+}
+
+static realm_status ask(struct instance *instance,
+                        struct guest_sequence *sequence,
+                        struct session_step *step,
+                        session_ticket *ticket,
+                        struct realm_error *error)
+{
+    REALM_TRY(bring_up(instance, sequence, error));
+    step->sequence = sequence->number;
+    step->tokens = sequence->tokens.ids + sequence->n_there;
+    step->n_tokens = (uint32_t)sequence->tokens.length - sequence->n_there;
+    REALM_TRY(session_step(sequence->session, step, 1, ticket, error));
+    note_sent(sequence);
+    return REALM_OK;
+}
+
+static realm_status verify(struct instance *instance,
+                           struct guest_sequence *sequence,
+                           const struct steps_draft *draft,
+                           session_ticket *ticket,
+                           struct realm_error *error)
+{
+    REALM_TRY(bring_up(instance, sequence, error));
+    const uint32_t n_left = (uint32_t)sequence->tokens.length - sequence->n_there;
+    if (n_left > 0) {
+        REALM_TRY(session_append(sequence->session,
+                                 sequence->number,
+                                 sequence->tokens.ids + sequence->n_there,
+                                 n_left,
+                                 NULL,
+                                 error));
+        note_sent(sequence);
+    }
+    return session_verify(sequence->session,
+                          sequence->number,
+                          draft->tokens,
+                          draft->n_tokens,
+                          draft->sampling,
+                          ticket,
+                          error);
+}
+
+realm_status steps_ask(struct instance *instance,
+                       struct guest_sequence *sequence,
+                       struct session_step *step,
+                       session_ticket *ticket,
+                       struct realm_error *error)
+{
+    const realm_status status = ask(instance, sequence, step, ticket, error);
+    if (status != REALM_OK) {
+        steps_forget(sequence);
+    }
+    return status;
+}
+
+realm_status steps_verify(struct instance *instance,
+                          struct guest_sequence *sequence,
+                          const struct steps_draft *draft,
+                          session_ticket *ticket,
+                          struct realm_error *error)
+{
+    const realm_status status = verify(instance, sequence, draft, ticket, error);
     if (status != REALM_OK) {
         steps_forget(sequence);
     }

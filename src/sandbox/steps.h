@@ -17,10 +17,25 @@ struct guest_session {
 
 /* Gives all sessions of an instance back; its sequences must have gone before. */
 void steps_end(struct instance *instance);
-/* Puts the sequence's tokens into its session.  Errors: the session's. */
-REALM_MUST_CHECK realm_status steps_bring_up(struct instance *instance,
-                                             struct guest_sequence *sequence,
-                                             struct realm_error *error);
+/* session_step of the guest's sequence; sequence and tokens of the step are filled in here. */
+REALM_MUST_CHECK realm_status steps_ask(struct instance *instance,
+                                        struct guest_sequence *sequence,
+                                        struct session_step *step,
+                                        session_ticket *ticket,
+                                        struct realm_error *error);
+
+struct steps_draft {
+    const token_id *tokens;
+    uint32_t n_tokens;
+    const struct session_sampling *sampling;
+};
+
+/* session_verify of the guest's sequence. */
+REALM_MUST_CHECK realm_status steps_verify(struct instance *instance,
+                                           struct guest_sequence *sequence,
+                                           const struct steps_draft *draft,
+                                           session_ticket *ticket,
+                                           struct realm_error *error);
 /* Shares what the original has computed, where it has; never fails. */
 void steps_fork(struct guest_sequence *original, struct guest_sequence *copy);
 /* The list was cut. */

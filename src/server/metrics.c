@@ -38,6 +38,8 @@ READ(read_finished, stats->requests_finished)
 READ(read_cancelled, stats->requests_cancelled)
 READ(read_failed, stats->requests_failed)
 READ(read_preemptions, stats->preemptions)
+READ(read_rows_ahead, stats->rows_ahead)
+READ(read_rows_ahead_taken, stats->rows_ahead_taken)
 READ(read_running, stats->running)
 READ(read_waiting, stats->waiting)
 READ(read_pages_used, stats->pages_used)
@@ -61,6 +63,14 @@ static const struct family families[] = {
      read_cancelled},
     {"realm_requests_failed_total", "counter", "Requests that ended with an error.", read_failed},
     {"realm_preemptions_total", "counter", "Sequences preempted.", read_preemptions},
+    {"realm_rows_ahead_total",
+     "counter",
+     "Next tokens of steering programs computed before they asked.",
+     read_rows_ahead},
+    {"realm_rows_ahead_taken_total",
+     "counter",
+     "Of these, those that the programs asked for then.",
+     read_rows_ahead_taken},
     {"realm_sequences_running", "gauge", "Sequences that hold pages.", read_running},
     {"realm_sequences_waiting", "gauge", "Sequences that wait for a place.", read_waiting},
     {"realm_kv_pages_used", "gauge", "KV pages in use.", read_pages_used},

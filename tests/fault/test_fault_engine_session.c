@@ -63,8 +63,9 @@ static realm_status ask(struct calls *calls, struct realm_error *error)
     REALM_TRY(session_append(session, calls->sequence, tokens, 5, &calls->last, error));
     REALM_TRY(session_fork(session, calls->sequence, &calls->fork, &calls->last, error));
     REALM_TRY(session_generate(session, calls->sequence, &generation, &calls->last, error));
-    const struct session_step steps[] = {{.sequence = calls->sequence, .n_top = 3},
-                                         {.sequence = calls->fork, .draw = true}};
+    const struct session_step steps[] = {
+        {.sequence = calls->sequence, .n_top = 3},
+        {.sequence = calls->fork, .tokens = tokens, .n_tokens = 2, .draw = true}};
     REALM_TRY(session_step(session, steps, 2, &calls->last, error));
     const struct session_sampling greedy = {.n_drawn = 0};
     REALM_TRY(session_verify(session, calls->fork, tokens, 5, &greedy, &calls->last, error));

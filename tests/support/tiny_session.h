@@ -6,7 +6,7 @@
 #include "engine/session.h"
 #include "support/tiny_engine.h"
 
-#define TINY_MAX_TICKETS 1024u
+#define TINY_MAX_TICKETS 2048u
 #define TINY_MAX_PARTS   8u
 #define TINY_MAX_TOP     20u
 

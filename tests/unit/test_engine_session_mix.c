@@ -310,10 +310,51 @@ static void ask_saved(struct tiny_session *session, struct shadow *shadow, bool 
     }
 }
 
+/* Some steps in which the caller goes on as drawn; then it is somewhere on that way when it asks
+ * for something else.  Sometimes it asks one of them twice, or looks at the likeliest tokens. */
+static void walk(struct tiny_session *session, struct test_random *random, struct shadow *shadow)
+{
+    static const struct sampler_options ways[] = {
+        {.temperature = 0},
+        {.temperature = 1, .seed = 5},
+        {.temperature = 1, .top_k = 40, .repetition_penalty = 1.1f, .presence_penalty = 0.5f},
+    };
+    static struct tiny_answer answer;
+    struct realm_error error;
+    const struct sampler_options *const way = &ways[test_random_below(random, 3)];
+    const uint32_t n_steps = 1 + (uint32_t)test_random_below(random, 8);
+    bool appended = true;
+    tiny_reference(&tiny, shadow->text, shadow->n, n_steps, way, &answer);
+    for (uint32_t i = 0; i < n_steps;) {
+        const bool looks = test_random_below(random, 8) == 0;
+        const struct session_step step = {
+            .sequence = shadow->sequence,
+            .tokens = answer.tokens + i - (appended ? 0 : 1),
+            .n_tokens = appended ? 0 : 1,
+            .n_top = looks ? 3 : 0,
+            .draw = true,
+            .sampling = {.options = *way, .n_drawn = i},
+        };
+        shadow->n += appended ? 0 : 1;
+        appended = true;
+        assert_ok(session_step(session->session, &step, 1, &shadow->ticket, &error), &error);
+        const struct tiny_told *const told = tiny_await(session, shadow->ticket);
+        assert_int_equal(told->n_logits, 1);
+        assert_int_equal(told->logits[0].n_top, looks ? 3 : 0);
+        assert_int_equal(told->logits[0].token, answer.tokens[i]);
+        assert_int_equal(told->end.n_tokens, shadow->n);
+        if (i + 1 == n_steps || test_random_below(random, 8) > 0) {
+            shadow->text[shadow->n] = answer.tokens[i];
+            appended = false;
+            i++;
+        }
+    }
+}
+
 static void ask(struct tiny_session *session, struct test_random *random, struct shadow *shadow)
 {
     struct shadow *const other = &shadows[test_random_below(random, N_LIVE)];
-    const uint64_t choice = shadow->sequence == 0 ? 99 : test_random_below(random, 12);
+    const uint64_t choice = shadow->sequence == 0 ? 99 : test_random_below(random, 15);
     const bool room = shadow->n > 0 && shadow->n + 10 < CONTEXT;
     if (shadow->sequence == 0) {
         shadow->sequence = tiny_sequence(session);
@@ -335,6 +376,8 @@ static void ask(struct tiny_session *session, struct test_random *random, struct
     } else if (choice == 11) {
         tiny_drop(session, shadow->sequence);
         *shadow = (struct shadow){.sequence = 0};
+    } else if (choice > 11 && room) {
+        walk(session, random, shadow);
     }
 }
 
