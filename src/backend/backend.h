@@ -86,6 +86,13 @@ float *backend_logits(struct backend_model *model, uint32_t i);
  * valid until the next submit.  NULL, 0 columns: the plan has no such thing. */
 const float *backend_hidden(struct backend_model *model, uint32_t i, uint32_t *n_columns);
 
+/* Calls job(context, i, worker) once for every i < n, side by side on the machine's host threads
+ * (worker: below backend_n_threads), and returns when all have returned.  Between two steps. */
+void backend_spread(struct backend *backend,
+                    uint32_t n,
+                    void (*job)(void *context, uint32_t i, uint32_t worker),
+                    void *context);
+
 /* Profiling: off at first. entries: plan_n_ops, summed over the steps since it was switched on. */
 void backend_profile_enable(struct backend_model *model, bool on);
 const struct backend_profile *backend_profile(const struct backend_model *model);

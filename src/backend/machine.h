@@ -13,6 +13,10 @@ struct backend_machine {
     void (*destroy)(struct backend *backend);
     const char *(*level)(const struct backend *backend);
     uint32_t (*n_threads)(const struct backend *backend);
+    void (*spread)(struct backend *backend,
+                   uint32_t n,
+                   void (*job)(void *context, uint32_t i, uint32_t worker),
+                   void *context);
     realm_status (*measure_limits)(struct backend *backend,
                                    struct backend_limits *out,
                                    struct realm_error *error);

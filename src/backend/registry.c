@@ -48,6 +48,14 @@ uint32_t backend_n_threads(const struct backend *backend)
     return backend->machine->n_threads(backend);
 }
 
+void backend_spread(struct backend *backend,
+                    uint32_t n,
+                    void (*job)(void *context, uint32_t i, uint32_t worker),
+                    void *context)
+{
+    backend->machine->spread(backend, n, job, context);
+}
+
 realm_status backend_measure_limits(struct backend *backend,
                                     struct backend_limits *out,
                                     struct realm_error *error)

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "engine/draw.h"
 
 #define DEFAULT_CONTEXT_LENGTH 8192u
 #define DEFAULT_MAX_ROWS       512u
@@ -63,10 +64,12 @@ static realm_status take_step_arrays(struct engine_model *model, struct realm_er
     model->copies.items = alloc_zeroed(ALLOC_ENGINE, n, sizeof(struct page_copy));
     model->copies.capacity = n;
     model->fork_logits = alloc_zeroed(ALLOC_ENGINE, vocabulary, sizeof(float));
-    model->raw_logits = alloc_zeroed(ALLOC_ENGINE, vocabulary, sizeof(float));
+    model->raw_logits = alloc_zeroed(
+        ALLOC_ENGINE, (size_t)backend_n_threads(model->backend) * vocabulary, sizeof(float));
+    model->draws = alloc_zeroed(ALLOC_ENGINE, n, sizeof(struct draw));
     if (model->picked == NULL || model->batch_tokens == NULL || model->batch_logits_rows == NULL ||
         model->batch_sequences == NULL || model->copies.items == NULL ||
-        model->fork_logits == NULL || model->raw_logits == NULL) {
+        model->fork_logits == NULL || model->raw_logits == NULL || model->draws == NULL) {
         return realm_error_out_of_memory(error, vocabulary * sizeof(float), "step arrays");
     }
     return REALM_OK;
@@ -155,6 +158,7 @@ static realm_status open_parts(struct engine_model *model,
     }
     REALM_TRY(list_end_tokens(model, error));
     compile_chat_template(model);
+    model->backend = backend;
     REALM_TRY(take_step_arrays(model, error));
     return prepare(model, backend, options, error);
 }
@@ -225,6 +229,7 @@ void engine_model_close(struct engine_model *model)
     alloc_free(model->copies.items);
     alloc_free(model->fork_logits);
     alloc_free(model->raw_logits);
+    alloc_free(model->draws);
     alloc_free(model->end_tokens);
     alloc_free(model->name);
     alloc_free(model);

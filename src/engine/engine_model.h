@@ -24,6 +24,7 @@ struct engine_model {
     char *name;
     struct model *model;
     struct tokenizer *tokenizer;
+    struct backend *backend; /* the engine's */
     struct backend_model *backend_model;
     uint32_t context_length;
     uint32_t max_rows;
@@ -61,7 +62,8 @@ struct engine_model {
     struct batch_sequence *batch_sequences; /* [max_sequences] */
     struct page_copies copies;              /* [max_sequences] */
     float *fork_logits;                     /* [vocabulary] */
-    float *raw_logits;                      /* [vocabulary], for the sampler */
+    float *raw_logits;                      /* [backend_n_threads][vocabulary], for samplers */
+    struct draw *draws;                     /* [max_sequences] of those picked */
     struct batch batch;
 };
 

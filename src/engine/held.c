@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "engine/account_state.h"
+#include "engine/draw.h"
 #include "engine/fairness.h"
 #include "engine/saved.h"
 #include "engine/scheduler.h"
@@ -594,79 +595,75 @@ static void tell_step(struct held *held, struct event *event)
     }
 }
 
-static realm_status take_step(struct held *held, float *logits, struct realm_error *error)
+realm_status
+held_draw(struct held *held, float *logits, float *raw, struct draw *out, struct realm_error *error)
 {
-    const struct operation *const operation = held->queue.first;
-    struct sampler_logprob top[SESSION_MAX_TOP];
-    struct sampler_choice choice = {.token = TOKEN_NONE};
+    const struct operation *const operation = is_asked(held) ? held->queue.first : NULL;
+    struct sampler *const sampler = operation != NULL ? operation->sampler : held->ahead.sampler;
     const uint32_t vocabulary = tokenizer_vocabulary(held->session->model->tokenizer);
-    struct event event = {.kind = EVENT_LOGITS, .n_top = operation->n_top, .top = top};
-    if (operation->n_top > 0) {
-        REALM_TRY(logprobs_top(logits, vocabulary, top, &event.n_top, &event.log_sum, error));
+    const struct sampler_limits limits = {.n_banned = 0};
+    out->choice.token = TOKEN_NONE;
+    out->choice.logprob = 0;
+    if (operation != NULL && operation->n_top > 0) {
+        out->n_top = operation->n_top;
+        REALM_TRY(logprobs_top(logits, vocabulary, out->top, &out->n_top, &out->log_sum, error));
     }
-    if (operation->sampler != NULL) {
-        const struct sampler_limits limits = {.n_banned = 0};
-        REALM_TRY(sampler_next(
-            operation->sampler, logits, held->session->model->raw_logits, &limits, &choice, error));
-    }
-    event.token = choice.token;
-    event.logprob = choice.logprob;
+    return sampler != NULL ? sampler_next(sampler, logits, raw, &limits, &out->choice, error)
+                           : REALM_OK;
+}
+
+static void take_step(struct held *held, const struct draw *draw)
+{
     charge(held);
-    tell_step(held, &event);
-    return REALM_OK;
+    tell_step(held,
+              &(struct event){
+                  .kind = EVENT_LOGITS,
+                  .token = draw->choice.token,
+                  .logprob = draw->choice.logprob,
+                  .n_top = draw->n_top,
+                  .top = draw->top,
+                  .log_sum = draw->n_top > 0 ? draw->log_sum : 0,
+              });
 }
 
 /* Keeps what comes next for the step that is expected. */
-static void take_ahead(struct held *held, float *logits)
+static void take_ahead(struct held *held, const struct draw *draw)
 {
-    struct ahead *const ahead = &held->ahead;
-    struct engine_model *const model = held->session->model;
-    const struct sampler_limits limits = {.n_banned = 0};
-    struct sampler_choice choice;
-    struct realm_error error;
     charge(held);
-    stats_add(&model->stats.rows_ahead, 1);
-    if (sampler_next(ahead->sampler, logits, model->raw_logits, &limits, &choice, &error) !=
-        REALM_OK) {
-        stop_ahead(held); /* the step that asks for it is told why */
-        return;
-    }
-    ahead->next = choice.token;
-    ahead->next_logprob = choice.logprob;
-    ahead->state = AHEAD_KNOWN;
+    stats_add(&held->session->model->stats.rows_ahead, 1);
+    held->ahead.next = draw->choice.token;
+    held->ahead.next_logprob = draw->choice.logprob;
+    held->ahead.state = AHEAD_KNOWN;
 }
 
-static realm_status take_draft(struct held *held, float *logits, struct realm_error *error)
+static void take_draft(struct held *held, const struct draw *draw)
 {
     struct sequence *const s = held->sequence;
     struct operation *const operation = held->queue.first;
-    const struct sampler_limits limits = {.n_banned = 0};
-    struct sampler_choice choice;
-    REALM_TRY(sampler_next(
-        operation->sampler, logits, held->session->model->raw_logits, &limits, &choice, error));
     charge(held);
     count_token(held);
-    if (s->n_draft > 0 && s->tokens[s->n_tokens] == choice.token) {
+    if (s->n_draft > 0 && s->tokens[s->n_tokens] == draw->choice.token) {
         s->n_tokens++;
         operation->n_accepted++;
-        return REALM_OK;
-    }
-    operation->token = choice.token;
-    end(held, NULL);
-    return REALM_OK;
-}
-
-void held_take_logits(struct held *held, float *logits)
-{
-    struct realm_error error;
-    if (!is_asked(held)) {
-        take_ahead(held, logits);
         return;
     }
-    const realm_status status = held->queue.first->kind == OPERATION_STEP
-                                    ? take_step(held, logits, &error)
-                                    : take_draft(held, logits, &error);
-    if (status != REALM_OK) {
-        end(held, &error);
+    operation->token = draw->choice.token;
+    end(held, NULL);
+}
+
+void held_take_draw(struct held *held, const struct draw *draw)
+{
+    const bool asked = is_asked(held);
+    if (draw->error.status != REALM_OK) {
+        stop_ahead(held); /* the step that asks for it is told why */
+        if (asked) {
+            end(held, &draw->error);
+        }
+    } else if (!asked) {
+        take_ahead(held, draw);
+    } else if (held->queue.first->kind == OPERATION_STEP) {
+        take_step(held, draw);
+    } else {
+        take_draft(held, draw);
     }
 }

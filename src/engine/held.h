@@ -16,6 +16,7 @@
 
 #include <stdatomic.h>
 
+struct draw;
 struct session;
 
 struct held {
@@ -66,7 +67,11 @@ void held_finish(struct held *held, realm_finish finish, token_id stop_token, st
 bool held_speaks(const struct held *held);
 /* Ends what it does with an error. */
 void held_fail(struct held *held, const struct realm_error *error);
-/* Logits of a step or of a draft, or ahead: after the last token that counts. */
-void held_take_logits(struct held *held, float *logits);
+/* What its operation, or the row ahead of one, wants of the logits behind the last token that
+ * counts; any thread, nothing else changes. */
+REALM_MUST_CHECK realm_status held_draw(
+    struct held *held, float *logits, float *raw, struct draw *out, struct realm_error *error);
+/* Goes on by it. */
+void held_take_draw(struct held *held, const struct draw *draw);
 
 #endif

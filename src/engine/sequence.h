@@ -78,6 +78,7 @@ struct sequence {
     uint32_t step_rows;     /* rows it has in the batch; 0: not in it */
     uint32_t step_n_logits; /* of its last rows: of its last token and the draft behind */
     uint32_t logits_index;  /* of the first of them */
+    struct draw *draw;      /* its row's; NULL: not made yet */
     bool step_passed;       /* not in this step, for a reason other than rows */
     bool page_cap_passed;   /* it alone needs more pages than its account may hold */
 };

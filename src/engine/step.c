@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/trace.h"
 #include "engine/batch_build.h"
+#include "engine/draw.h"
 #include "engine/emit.h"
 #include "engine/fairness.h"
 #include "engine/held.h"
@@ -107,25 +108,24 @@ accept_token(struct step *step, struct sequence *sequence, const struct sampler_
     }
 }
 
-static void sample(struct step *step, struct sequence *sequence, float *logits)
+/* Goes on by what was drawn. */
+static void take_draw(struct step *step, struct sequence *sequence, const struct draw *draw)
 {
-    const struct generation *const generation = sequence->generation;
-    const bool early = sequence_n_completion(sequence) < generation->min_tokens;
-    struct sampler_limits limits = {
-        .banned = generation->banned,
-        .n_banned = early ? generation->n_banned : 0,
-    };
-    struct sampler_choice choice;
-    struct realm_error error;
-    if ((sequence->constraint != NULL &&
-         constraint_mask(sequence->constraint, &limits.mask, &error) != REALM_OK) ||
-        sampler_next(
-            sequence->sampler, logits, step->model->raw_logits, &limits, &choice, &error) !=
-            REALM_OK) {
-        fail_sequence(step, sequence, &error);
-        return;
+    if (sequence->held != NULL && sequence->text == NULL) {
+        held_take_draw(sequence->held, draw); /* a session's step or draft: no text */
+    } else if (draw->error.status != REALM_OK) {
+        fail_sequence(step, sequence, &draw->error);
+    } else {
+        accept_token(step, sequence, &draw->choice);
     }
-    accept_token(step, sequence, &choice);
+}
+
+/* The same, where a row has to be drawn from first. */
+static void draw_now(struct step *step, struct sequence *sequence, float *logits)
+{
+    struct draw draw;
+    draw_one(step->model, sequence, logits, &draw);
+    take_draw(step, sequence, &draw);
 }
 
 /* The prompt is computed: the further choices share its pages and draw from the same logits. */
@@ -146,7 +146,7 @@ static void start_forks(struct step *step, struct sequence *first, const float *
         fork->state = SEQUENCE_DECODE;
         sequence_list_append(&model->running, fork);
         memcpy(model->fork_logits, logits, n_bytes);
-        sample(step, fork, model->fork_logits);
+        draw_now(step, fork, model->fork_logits);
     }
 }
 
@@ -209,12 +209,12 @@ static void embed(struct step *step, struct sequence *sequence)
 /* Goes on by a row of logits. */
 static void speak(struct step *step, struct sequence *sequence, float *logits)
 {
-    if (sequence->held != NULL && sequence->text == NULL) {
-        held_take_logits(sequence->held, logits); /* a session's step or draft: no text */
-    } else if (sequence->generation->embedding != NULL) {
+    if (sequence->generation->embedding != NULL) {
         embed(step, sequence);
+    } else if (sequence->draw != NULL) {
+        take_draw(step, sequence, sequence->draw);
     } else {
-        sample(step, sequence, logits);
+        draw_now(step, sequence, logits);
     }
 }
 
@@ -390,6 +390,9 @@ bool step_run(struct engine_model *model)
     const realm_status status = forward(model, &error);
     step.now_ns = clock_monotonic_ns();
     const uint64_t sample_span = trace_begin();
+    if (status == REALM_OK) {
+        draw_rows(model);
+    }
     for (uint32_t i = 0; i < model->n_picked; i++) {
         if (status == REALM_OK) {
             advance(&step, model->picked[i]);

@@ -1,15 +1,18 @@
+#define _GNU_SOURCE /* SCHED_BATCH */
 #include "sandbox/poller.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
 
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define NS_PER_MS UINT64_C(1000000)
 /* Guests come behind the engine when cores are few: their host calls are short, its steps are what
- * everybody waits for. */
+ * everybody waits for.  As a batch thread does, a guest that is woken waits for a core that is free
+ * or lent, and takes none from a step. */
 #define GUEST_NICENESS 5
 
 /* --- the heap of deadlines ---------------------------------------------------------------------
@@ -148,10 +151,17 @@ static void put_back(struct poller *poller, struct task *task, enum task_turn tu
     }
 }
 
+static void stand_back(void)
+{
+    const struct sched_param none = {0};
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), GUEST_NICENESS);
+    (void)sched_setscheduler(0, SCHED_BATCH, &none); /* of the calling thread */
+}
+
 static void run(void *context)
 {
     struct poller *poller = context;
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), GUEST_NICENESS);
+    stand_back();
     mutex_lock(&poller->lock);
     for (;;) {
         struct task *task = take(poller);

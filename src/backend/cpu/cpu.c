@@ -42,6 +42,32 @@ static uint32_t n_threads(const struct backend *base)
     return pool_n_members(((const struct cpu_backend *)base)->pool);
 }
 
+struct spread {
+    void (*job)(void *context, uint32_t i, uint32_t worker);
+    void *context;
+    uint32_t n;
+    struct pool_counter counter;
+};
+
+static void spread_member(void *context, const struct pool_member *member)
+{
+    struct spread *const spread = context;
+    uint32_t begin;
+    uint32_t end;
+    while (pool_next(&spread->counter, spread->n, 1, &begin, &end)) {
+        spread->job(spread->context, begin, member->index);
+    }
+}
+
+static void spread(struct backend *base,
+                   uint32_t n,
+                   void (*job)(void *context, uint32_t i, uint32_t worker),
+                   void *context)
+{
+    struct spread work = {.job = job, .context = context, .n = n};
+    pool_run(((struct cpu_backend *)base)->pool, spread_member, &work);
+}
+
 static realm_status
 measure_limits(struct backend *base, struct backend_limits *out, struct realm_error *error)
 {
@@ -93,6 +119,7 @@ const struct backend_machine backend_machine_cpu = {
     .destroy = destroy,
     .level = level,
     .n_threads = n_threads,
+    .spread = spread,
     .measure_limits = measure_limits,
     .prepare = cpu_prepare,
     .model_destroy = cpu_model_destroy,
