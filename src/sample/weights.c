@@ -49,7 +49,7 @@ static inline float max_of_block(const float *block, uint32_t n, uint32_t *unord
         load(block + i, n - i, -INFINITY, &x);
         const lane_mask greater = x > max;
         choose(&greater, &x, &max, &max);
-        bad |= x != x;
+        bad |= x != x; /* NOLINT(misc-redundant-expression): NaN */
     }
     float best = max[0];
     for (uint32_t lane = 0; lane < LANES; lane++) {
