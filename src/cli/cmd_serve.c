@@ -41,6 +41,8 @@ struct serve {
     const char *tls_certificate;
     const char *tls_key;
     struct arg_list cors_origins;
+    const char *otlp_endpoint;
+    float otlp_sample;
     uint32_t max_connections;
     uint32_t max_tenant_connections;
     uint32_t log_format;
@@ -195,6 +197,10 @@ static realm_status run_server(const struct serve *serve,
         .tls_key = serve->tls_key,
         .cors_origins = serve->cors_origins.items,
         .n_cors_origins = serve->cors_origins.n,
+        .otlp_endpoint = serve->otlp_endpoint,
+        .otlp_headers = getenv("OTEL_EXPORTER_OTLP_HEADERS"),
+        .otlp_service_name = getenv("OTEL_SERVICE_NAME"),
+        .otlp_sample = serve->otlp_sample,
         .max_connections = serve->max_connections,
         .max_tenant_connections = serve->max_tenant_connections,
     };
@@ -265,6 +271,8 @@ realm_status cmd_serve(int argc, char **argv, struct realm_error *error)
         .port = DEFAULT_PORT,
         .key = getenv("REALM_API_KEY"),
         .cpu_level = getenv("REALM_CPU"),
+        .otlp_endpoint = getenv("OTEL_EXPORTER_OTLP_ENDPOINT"),
+        .otlp_sample = 1,
         .log_level = LOG_INFO,
     };
     const struct arg_option options[] = {
@@ -386,6 +394,22 @@ realm_status cmd_serve(int argc, char **argv, struct realm_error *error)
          "whose pages may call from browsers, or *; commas, may come again (none)",
          0,
          0},
+        {"otlp-endpoint",
+         0,
+         ARG_TEXT,
+         &serve.otlp_endpoint,
+         "URL",
+         "collector that gets traces (OTEL_EXPORTER_OTLP_ENDPOINT)",
+         0,
+         0},
+        {"otlp-sample",
+         0,
+         ARG_FLOAT,
+         &serve.otlp_sample,
+         "RATIO",
+         "of the traces that begin here, so many are sent (1)",
+         0,
+         1},
         {"max-connections",
          0,
          ARG_U32,

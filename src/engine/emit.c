@@ -17,6 +17,7 @@ static void push(struct touched *touched, struct generation *generation, const s
 void emit_started(struct touched *touched, struct generation *generation)
 {
     generation->started = true;
+    atomic_store(&generation->started_ns, clock_monotonic_ns());
     push(touched,
          generation,
          &(struct event){.kind = EVENT_STARTED,
@@ -103,6 +104,7 @@ void emit_finished(struct engine_model *model,
     if (generation->n_live > 0) {
         return;
     }
+    atomic_store(&generation->ended_ns, clock_monotonic_ns());
     count_end(&model->stats, generation, finish);
     atomic_fetch_sub(model->n_pending, 1);
     fairness_depart(model->fairness, generation->account);

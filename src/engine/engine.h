@@ -116,6 +116,15 @@ bool generation_wait(struct generation *generation, uint32_t timeout_ms);
 void generation_cancel(struct generation *generation);
 /* The reader goes away (and cancels what still runs). NULL is fine. */
 void generation_release(struct generation *generation);
+/* When a request got on, by the monotonic clock; 0: not yet. */
+struct generation_moments {
+    uint64_t submitted_ns;
+    uint64_t entered_ns; /* its first step began */
+    uint64_t started_ns; /* its prompt had been computed */
+    uint64_t ended_ns;
+};
+/* Any thread that holds it. */
+struct generation_moments generation_read_moments(const struct generation *generation);
 
 /* Of a request to embed, once its choice has finished with STOP: the last hidden state of its last
  * token, behind the model's last norm, as it comes; n_columns F32, the generation's.  The reader.

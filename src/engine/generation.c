@@ -213,6 +213,16 @@ bool generation_next(struct generation *generation, struct event *out)
     return event_ring_next(&generation->ring, out);
 }
 
+struct generation_moments generation_read_moments(const struct generation *generation)
+{
+    return (struct generation_moments){
+        .submitted_ns = generation->submitted_ns,
+        .entered_ns = atomic_load(&generation->entered_ns),
+        .started_ns = atomic_load(&generation->started_ns),
+        .ended_ns = atomic_load(&generation->ended_ns),
+    };
+}
+
 bool generation_readable(const struct generation *generation)
 {
     return !event_ring_empty(&generation->ring);

@@ -35,6 +35,10 @@ struct generation {
     uint32_t n_embedding;
     uint32_t n_choices;
     uint32_t n_prompt;
+    /* Written once by the engine thread, read by any; 0: not yet. */
+    _Atomic uint64_t entered_ns; /* its first step */
+    _Atomic uint64_t started_ns; /* its prompt has been computed */
+    _Atomic uint64_t ended_ns;
     /* Engine thread: */
     uint32_t n_live; /* choices that have not ended */
     uint32_t n_completion;

@@ -363,6 +363,7 @@ static void count_queue_times(const struct step *step)
         struct generation *const generation = step->model->picked[i]->generation;
         if (!generation->entered) {
             generation->entered = true;
+            atomic_store(&generation->entered_ns, step->now_ns);
             stats_observe(
                 &step->model->stats, ENGINE_QUEUE_TIME, step->now_ns - generation->submitted_ns);
         }

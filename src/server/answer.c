@@ -53,13 +53,12 @@ static void write_usage(const struct completion *completion, struct strbuf *out)
                          completion->n_cached_tokens);
 }
 
-/* A JSON value. */
-static const char *finish_name(const struct completion_choice *choice)
+const char *answer_finish_reason(const struct completion_choice *choice)
 {
     if (choice->finish == REALM_FINISH_LENGTH) {
-        return "\"length\"";
+        return "length";
     }
-    return choice->parser.n_calls > 0 ? "\"tool_calls\"" : "\"stop\"";
+    return choice->parser.n_calls > 0 ? "tool_calls" : "stop";
 }
 
 void answer_write_call_id(const struct completion *completion, uint32_t index, struct strbuf *out)
@@ -246,7 +245,7 @@ static void write_delta(const struct completion *completion,
     strbuf_append_text(out, "}}]");
 }
 
-/* finish: a JSON value.  piece NULL: an empty delta (chat). */
+/* finish: NULL before the end.  piece NULL: an empty delta (chat). */
 static void write_chunk(struct completion *completion,
                         uint32_t index,
                         const struct tool_piece *piece,
@@ -270,7 +269,11 @@ static void write_chunk(struct completion *completion,
     }
     strbuf_append_text(out, ",\"logprobs\":");
     write_logprobs(completion, choice, out);
-    strbuf_append_format(out, ",\"finish_reason\":%s}", finish);
+    if (finish != NULL) {
+        strbuf_append_format(out, ",\"finish_reason\":\"%s\"}", finish);
+    } else {
+        strbuf_append_text(out, ",\"finish_reason\":null}");
+    }
     end_chunk(completion, frames);
     clear_logprobs(choice);
     choice->begun = true;
@@ -313,7 +316,7 @@ static void add_piece(struct completion *completion,
                       struct frames *frames)
 {
     if (completion->source.stream) {
-        write_chunk(completion, index, piece, "null", frames);
+        write_chunk(completion, index, piece, NULL, frames);
     } else {
         answer_gather(completion, index, piece);
     }
@@ -367,7 +370,7 @@ static void answer_finish(struct completion *completion,
         add_piece(completion, index, &held, frames);
     }
     if (completion->source.stream) {
-        write_chunk(completion, index, NULL, finish_name(choice), frames);
+        write_chunk(completion, index, NULL, answer_finish_reason(choice), frames);
     } else {
         answer_close_call(choice);
     }
@@ -419,7 +422,7 @@ static void answer_whole(struct completion *completion, struct strbuf *out)
         }
         strbuf_append_text(out, ",\"logprobs\":");
         write_logprobs(completion, choice, out);
-        strbuf_append_format(out, ",\"finish_reason\":%s}", finish_name(choice));
+        strbuf_append_format(out, ",\"finish_reason\":\"%s\"}", answer_finish_reason(choice));
     }
     strbuf_append_text(out, "],\"usage\":");
     write_usage(completion, out);

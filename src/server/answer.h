@@ -29,6 +29,9 @@ void answer_close_call(struct completion_choice *choice);
 /* The id of the choice's newest call, a JSON string. */
 void answer_write_call_id(const struct completion *completion, uint32_t index, struct strbuf *out);
 
+/* "stop", "length" or "tool_calls". */
+const char *answer_finish_reason(const struct completion_choice *choice);
+
 /* answer_response.c */
 extern const struct answer_form answer_response;
 /* Of chat and text completions. */

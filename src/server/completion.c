@@ -418,6 +418,12 @@ static void usage(const struct source *source, struct source_usage *out)
         .cached_tokens = completion->n_cached_tokens,
         .completion_tokens = completion->n_completion_tokens,
     };
+    if (completion->n_prompts > 0 && completion->prompts[0].generation != NULL) {
+        out->moments = generation_read_moments(completion->prompts[0].generation);
+    }
+    if (completion->n_done > 0 && completion->type->answer != &answer_embeddings) {
+        out->finish_reason = answer_finish_reason(&completion->choices[0]);
+    }
 }
 
 static void destroy(struct source *source)

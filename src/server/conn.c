@@ -200,6 +200,7 @@ static int on_head(struct lws *wsi, struct conn *conn)
     exchange->head_only = method == LWSHUMETH_HEAD;
     head_read_query(exchange);
     head_read_request_id(exchange);
+    head_read_trace(exchange);
     (void)head_origin_refused(exchange); /* the browser keeps the answer from such a page */
     const struct body_head head = head_read_body(wsi);
     if (check_framing(exchange, &head, method)) {

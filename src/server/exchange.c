@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "server/route.h"
 #include "server/state.h"
+#include "server/tracing.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -36,6 +37,7 @@ struct exchange *exchange_create(struct server *server, struct lws *wsi)
     exchange->http_status = 200;
     exchange->content_type = "application/json";
     make_request_id(exchange->request_id);
+    tracing_begin(exchange);
     strbuf_init(&exchange->body, ALLOC_SERVER, (size_t)server->max_body_bytes + 1);
     strbuf_init(&exchange->out, ALLOC_SERVER, MAX_ANSWER_BYTES);
     strbuf_init(&exchange->query, ALLOC_SERVER, MAX_QUERY_BYTES);
@@ -136,6 +138,7 @@ void exchange_destroy(struct exchange *exchange)
         exchange->next->previous = exchange->previous;
     }
     settle(exchange);
+    tracing_end(exchange);
     exchange_drop_source(exchange);
     account_release(exchange->account);
     tenant_grant_release(&exchange->grant);
@@ -232,9 +235,14 @@ bool exchange_pull(struct exchange *exchange)
 void exchange_log(const struct exchange *exchange)
 {
     const struct source_usage usage = usage_of(exchange);
+    char trace_id[2 * TRACE_ID_BYTES + 1] = "";
+    if (exchange->trace != NULL) {
+        trace_write_hex(exchange->trace->trace_id, TRACE_ID_BYTES, trace_id);
+    }
     log_info("request",
              LOG_TEXT("id", exchange->request_id),
              LOG_TEXT("client_request_id", exchange->client_request_id),
+             LOG_TEXT("trace_id", trace_id),
              LOG_TEXT("path", exchange->path),
              LOG_I64("status", exchange->http_status),
              LOG_TEXT("tenant", exchange->tenant),

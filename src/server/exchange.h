@@ -9,6 +9,7 @@
 
 #include "base/strbuf.h"
 #include "server/source.h"
+#include "telemetry/trace_context.h"
 #include "tenant/tenant.h"
 
 #define REQUEST_ID_LENGTH        24u
@@ -41,6 +42,7 @@ struct exchange {
     struct tenant_grant grant;
     struct tenant_ticket ticket;    /* settled when the exchange ends */
     struct quota_standing standing; /* told in the answer's head */
+    struct trace_context *trace;    /* NULL: no traces are exported */
     uint64_t begin_ns;
     struct strbuf body;
     uint64_t n_body_bytes; /* received, kept or not */

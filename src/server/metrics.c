@@ -319,6 +319,22 @@ static void write_answers(struct strbuf *out, const struct server *server)
     }
 }
 
+static void write_exporter(struct strbuf *out, const struct exporter *exporter)
+{
+    struct exporter_counts counts = {.sent = 0};
+    if (exporter != NULL) {
+        counts = exporter_read_counts(exporter);
+    }
+    write_head(out, "realm_spans_sent_total", "counter", "Spans that the collector has taken.");
+    strbuf_append_format(out, "realm_spans_sent_total %llu\n", (unsigned long long)counts.sent);
+    write_head(out,
+               "realm_spans_dropped_total",
+               "counter",
+               "Spans that were dropped: the collector did not take them, or not as fast.");
+    strbuf_append_format(
+        out, "realm_spans_dropped_total %llu\n", (unsigned long long)counts.dropped);
+}
+
 void answer_metrics(struct exchange *exchange)
 {
     struct server *const server = exchange->server;
@@ -326,6 +342,7 @@ void answer_metrics(struct exchange *exchange)
     write_tenants(&exchange->out, server->registry);
     write_programs(&exchange->out, server->programs);
     write_answers(&exchange->out, server);
+    write_exporter(&exchange->out, server->exporter);
     exchange->content_type = "text/plain; version=0.0.4; charset=utf-8";
     exchange->complete = true;
 }

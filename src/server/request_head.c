@@ -78,6 +78,17 @@ void head_read_request_id(struct exchange *exchange)
     memcpy(exchange->client_request_id, text, sizeof text);
 }
 
+void head_read_trace(const struct exchange *exchange)
+{
+    char parent[128];
+    char state[TRACE_STATE_LENGTH + 1];
+    if (exchange->trace != NULL &&
+        read_header(exchange->wsi, "traceparent:", parent, sizeof parent)) {
+        const bool has_state = read_header(exchange->wsi, "tracestate:", state, sizeof state);
+        (void)trace_context_join(exchange->trace, parent, has_state ? state : NULL);
+    }
+}
+
 bool head_origin_refused(struct exchange *exchange)
 {
     char origin[CORS_ORIGIN_BYTES];

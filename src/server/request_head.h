@@ -22,6 +22,8 @@ struct body_head head_read_body(struct lws *wsi);
 void head_read_query(struct exchange *exchange);
 /* The id that the client gave the request, if it is one, into exchange->client_request_id. */
 void head_read_request_id(struct exchange *exchange);
+/* The caller's trace, if it names one, into exchange->trace, if there is that. */
+void head_read_trace(const struct exchange *exchange);
 /* Whether a browser's page that may not use the server sent this; exchange->allow_origin is set for
  * one that may. */
 bool head_origin_refused(struct exchange *exchange);

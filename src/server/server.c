@@ -58,6 +58,18 @@ open_responses(struct server *server, const char *data_dir, struct realm_error *
     return response_store_open(folder, &server->responses, error);
 }
 
+static realm_status open_exporter(struct server *server,
+                                  const struct server_options *options,
+                                  struct realm_error *error)
+{
+    const struct exporter_options exporter = {.endpoint = options->otlp_endpoint,
+                                              .headers = options->otlp_headers,
+                                              .service_name = options->otlp_service_name};
+    server->trace_ratio = (double)options->otlp_sample;
+    const bool wanted = options->otlp_endpoint != NULL && options->otlp_endpoint[0] != '\0';
+    return wanted ? exporter_open(&exporter, &server->exporter, error) : REALM_OK;
+}
+
 static realm_status
 start(struct server *server, const struct server_options *options, struct realm_error *error)
 {
@@ -74,6 +86,7 @@ start(struct server *server, const struct server_options *options, struct realm_
         server, options->host != NULL ? options->host : "127.0.0.1", options->port, error));
     REALM_TRY(open_programs(server, options->data_dir, error));
     REALM_TRY(open_responses(server, options->data_dir, error));
+    REALM_TRY(open_exporter(server, options, error));
     REALM_TRY(prepare_start(server, n_threads, error));
     return options->port_file != NULL ? write_port(server, options->port_file, error) : REALM_OK;
 }
@@ -129,6 +142,7 @@ void server_destroy(struct server *server)
         exchange_destroy(e);
     }
     prepare_deinit(server);
+    exporter_close(server->exporter);
     response_store_close(server->responses);
     shelf_room_close(server->programs);
     sandbox_close(server->sandbox);

@@ -28,6 +28,10 @@ struct server_options {
     uint32_t max_tenant_connections; /* so, of one tenant; 0: as many */
     const char *const *cors_origins; /* [n_cors_origins]: see cors_add; only read at the start */
     uint32_t n_cors_origins;
+    const char *otlp_endpoint; /* where spans go, see telemetry/exporter.h; NULL: nowhere */
+    const char *otlp_headers;
+    const char *otlp_service_name;
+    float otlp_sample;        /* of new traces, 0 to 1: how many; only with an endpoint */
     uint32_t drain_timeout_s; /* for running requests after server_stop; 0: 30 */
 };
 

@@ -7,6 +7,7 @@
 #define REALM_SERVER_SOURCE_H
 
 #include "base/bytes.h"
+#include "engine/engine.h"
 #include "server/frames.h"
 #include "server/problem.h"
 
@@ -25,6 +26,8 @@ struct source_usage {
     uint64_t prompt_tokens;
     uint64_t cached_tokens; /* of the prompt's */
     uint64_t completion_tokens;
+    const char *finish_reason; /* of the first choice; NULL: it has not ended, or has none */
+    struct generation_moments moments; /* of the first prompt; zeros where there is none */
 };
 
 struct source_type {

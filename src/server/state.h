@@ -9,6 +9,7 @@
 #include "server/cors.h"
 #include "server/exchange.h"
 #include "server/server.h"
+#include "telemetry/exporter.h"
 #include "tenant/tenant.h"
 
 #include <stdatomic.h>
@@ -42,6 +43,8 @@ struct server {
     uint32_t max_connections; /* of WebSockets */
     uint32_t max_tenant_connections;
     struct cors cors;
+    struct exporter *exporter; /* of spans; NULL: none are */
+    double trace_ratio;        /* of the traces that begin here: how many are sampled */
     struct lws_context *lws;
     struct prepare_pool prepare;
     struct prepare_pool prepare_slow; /* for routes that may take seconds */
