@@ -214,6 +214,14 @@ static void pull_failure(struct exchange *exchange)
     exchange->complete = true;
 }
 
+/* What a program takes is not known when it is admitted: it counts as it comes. */
+static void count_so_far(struct exchange *exchange)
+{
+    const struct source_usage usage = usage_of(exchange);
+    tenant_raise(
+        &exchange->grant, &exchange->ticket, usage.prompt_tokens + usage.completion_tokens);
+}
+
 bool exchange_pull(struct exchange *exchange)
 {
     if (exchange->preparing) {
@@ -223,6 +231,7 @@ bool exchange_pull(struct exchange *exchange)
     if (!exchange->complete && source != NULL) {
         const enum source_progress progress =
             source->type->pull(source, &exchange->frames, PULL_BYTES);
+        count_so_far(exchange);
         if (source->failed) {
             pull_failure(exchange);
         } else {

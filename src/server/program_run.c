@@ -372,7 +372,7 @@ static realm_status take_program(struct program_run *run,
 }
 
 /* Asks the limits of tenant and key.  What a program will take is not known before: there must be
- * something left, and what it took is charged when it has ended. */
+ * something left, and what it takes counts as the program tells of it, all of it at its end. */
 static realm_status admit(struct exchange *exchange, const char *model)
 {
     const struct tenant_demand demand = {.model = model, .n_tokens = 1};

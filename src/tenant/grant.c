@@ -55,6 +55,13 @@ realm_status tenant_admit(const struct tenant_grant *grant,
     return REALM_OK;
 }
 
+void tenant_raise(const struct tenant_grant *grant, struct tenant_ticket *ticket, uint64_t n_tokens)
+{
+    if (ticket->admitted) {
+        quota_raise(grant->book, &ticket->quota, n_tokens);
+    }
+}
+
 void tenant_settle(const struct tenant_grant *grant,
                    struct tenant_ticket *ticket,
                    const struct usage_entry *used)

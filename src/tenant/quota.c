@@ -354,6 +354,24 @@ realm_status quota_admit(struct quota_book *book,
     return status;
 }
 
+void quota_raise(struct quota_book *book, struct quota_ticket *ticket, uint64_t n_tokens)
+{
+    const uint64_t used = n_tokens < UINT32_MAX ? n_tokens : UINT32_MAX;
+    if (used <= ticket->estimate) {
+        return;
+    }
+    const uint64_t beyond = used - ticket->estimate;
+    mutex_lock(&book->mutex);
+    for (int i = 0; i < 2; i++) {
+        if (ticket->quotas[i] != NULL) {
+            bucket_take(&ticket->quotas[i]->tokens, (int64_t)beyond, now_us());
+            ticket->quotas[i]->n_reserved += beyond;
+        }
+    }
+    mutex_unlock(&book->mutex);
+    ticket->estimate = used;
+}
+
 void quota_settle(struct quota_book *book, struct quota_ticket *ticket, uint64_t n_tokens)
 {
     struct quota *dead[2] = {NULL, NULL};

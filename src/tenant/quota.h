@@ -75,6 +75,9 @@ REALM_MUST_CHECK realm_status quota_admit(struct quota_book *book,
                                           struct quota_ticket *ticket,
                                           struct quota_standing *standing,
                                           struct realm_error *error);
+/* What runs has used more than was estimated, and runs on: the estimate becomes n_tokens, and
+ * counts against what others ask for from now on.  Does nothing where it is less. */
+void quota_raise(struct quota_book *book, struct quota_ticket *ticket, uint64_t n_tokens);
 /* Once: replaces the estimate by what was used and empties the ticket. */
 void quota_settle(struct quota_book *book, struct quota_ticket *ticket, uint64_t n_tokens);
 

@@ -127,6 +127,10 @@ REALM_MUST_CHECK realm_status tenant_admit(const struct tenant_grant *grant,
                                            struct tenant_ticket *ticket,
                                            struct quota_standing *standing,
                                            struct realm_error *error);
+/* What was used so far is more than was admitted: see quota_raise.  Any thread. */
+void tenant_raise(const struct tenant_grant *grant,
+                  struct tenant_ticket *ticket,
+                  uint64_t n_tokens);
 /* Replaces the estimate by what was used, and records it.  Does nothing where nothing was admitted.
  * Any thread. */
 void tenant_settle(const struct tenant_grant *grant,

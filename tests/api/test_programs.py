@@ -472,6 +472,23 @@ def test_what_a_program_takes_is_charged_to_tenant_and_key(own_server):
     assert error["code"] == "quota_exceeded" and "60 tokens a day" in error["message"]
 
 
+def test_what_a_program_takes_counts_while_it_runs(own_server, chat_c):
+    server = own_server()
+    programs = Programs(server, new_key(server, "acme", "--scopes", "all", "--tokens-per-day", "300"))
+    programs.push("chat", chat_c)
+    answer = requests.post(server.url + "/v1/chat/completions", stream=True, timeout=60,
+                           headers={"Authorization": "Bearer " + programs.key},
+                           json={"model": "program:chat", "stream": True, "max_tokens": 250,
+                                 "messages": [{"role": "user", "content": "Tell me a long story about the sea."}]})
+    chunks = (line for line in answer.iter_lines() if line.startswith(b"data: {"))
+    for _ in range(20):
+        next(chunks)
+    with programs.client() as client, pytest.raises(openai.RateLimitError, match="has [0-9]+ left") as caught:
+        client.completions.create(model="smollm2", prompt="x", max_tokens=299)
+    assert int(re.search(r"has (\d+) left", str(caught.value))[1]) <= 300 - 20
+    assert sum(1 for _ in chunks) > 20  # it ran on meanwhile, and to its end
+
+
 def test_a_client_that_goes_pays_for_what_its_program_took(own_server):
     server = own_server()
     programs = Programs(server, new_key(server, "acme", "--scopes", "all", "--tokens-per-day", "1000"))

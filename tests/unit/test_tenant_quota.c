@@ -205,6 +205,7 @@ static void totals_hold_with_what_runs_and_begin_anew(void **state)
     assert_int_equal(admit(tenant, NULL, 50, &running, &standing), REALM_OK);
     assert_int_equal(admit(tenant, NULL, 1, &other, &standing), REALM_QUOTA_EXCEEDED);
     assert_int_equal(standing.retry_after_ms, 10000); /* the month ends with the 29th */
+    quota_raise(book, &running, 30);                  /* less than was estimated: nothing */
     quota_settle(book, &running, 20);
     assert_int_equal(quota_used_now(tenant).day_tokens, 60);
     assert_int_equal(quota_used_now(tenant).month_tokens, 120);
@@ -221,6 +222,30 @@ static void totals_hold_with_what_runs_and_begin_anew(void **state)
     assert_int_equal(standing.retry_after_ms, 30 * (uint64_t)86400000); /* 2 to 31 March */
     assert_int_equal(admit(tenant, NULL, 50, &other, &standing), REALM_OK);
     quota_settle(book, &other, 50);
+    quota_release(tenant);
+}
+
+/* What runs beyond its estimate leaves less for others, and is settled with what it came to. */
+static void what_runs_beyond_its_estimate_counts_at_once(void **state)
+{
+    (void)state;
+    const struct quota_limits limits = {.tokens_per_minute = 100, .tokens_per_day = 1000};
+    struct quota *tenant;
+    struct quota_ticket running;
+    struct quota_ticket other;
+    struct quota_standing standing;
+    assert_int_equal(quota_create(book, &limits, NULL, &tenant, NULL), REALM_OK);
+    assert_int_equal(admit(tenant, NULL, 1, &running, &standing), REALM_OK);
+    assert_int_equal(standing.tokens.remaining, 99);
+    quota_raise(book, &running, 60);
+    assert_int_equal(admit(tenant, NULL, 41, &other, &standing), REALM_QUOTA_EXCEEDED);
+    assert_int_equal(standing.tokens.remaining, 40);
+    assert_int_equal(admit(tenant, NULL, 40, &other, &standing), REALM_OK);
+    quota_settle(book, &other, 40);
+    quota_settle(book, &running, 30);
+    assert_int_equal(quota_used_now(tenant).day_tokens, 70);
+    assert_int_equal(admit(tenant, NULL, 30, &other, &standing), REALM_OK);
+    quota_settle(book, &other, 0);
     quota_release(tenant);
 }
 
@@ -319,6 +344,8 @@ int main(void)
             requests_at_once_are_counted_until_they_end, open_book, close_book),
         cmocka_unit_test_setup_teardown(
             totals_hold_with_what_runs_and_begin_anew, open_book, close_book),
+        cmocka_unit_test_setup_teardown(
+            what_runs_beyond_its_estimate_counts_at_once, open_book, close_book),
         cmocka_unit_test_setup_teardown(
             limits_can_be_changed_while_requests_run, open_book, close_book),
         cmocka_unit_test_setup_teardown(
