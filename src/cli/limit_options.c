@@ -77,18 +77,11 @@ realm_status limit_options_apply(const struct limit_options *given,
     return given->models != NULL ? limits_set_models(limits, given->models, error) : REALM_OK;
 }
 
-/* A weight of nothing is the usual one. */
-static uint64_t shown(const struct limits *limits, size_t index)
-{
-    const uint64_t value = limits_get(limits, index);
-    return value == 0 && strcmp(limits_row(index)->name, "weight") == 0 ? 1 : value;
-}
-
 void limit_options_put_json(const struct limits *limits, bool of_keys, struct json_out *out)
 {
     for (size_t i = 0; i < N_LIMITS; i++) {
         if (!of_keys || limits_row(i)->of_keys) {
-            json_out_u64(out, limits_row(i)->name, shown(limits, i));
+            json_out_u64(out, limits_row(i)->name, limits_in_force(limits, i));
         }
     }
     if (!of_keys) {
@@ -100,7 +93,7 @@ void limit_options_put_json(const struct limits *limits, bool of_keys, struct js
 void limit_options_print(const struct limits *limits, bool of_keys)
 {
     for (size_t i = 0; i < N_LIMITS; i++) {
-        const uint64_t value = shown(limits, i);
+        const uint64_t value = limits_in_force(limits, i);
         if (value == 0 && of_keys) {
             continue;
         }

@@ -212,7 +212,7 @@ void admin_write_limits(const struct limits *limits, bool of_key, struct strbuf 
         const struct limit_row *const row = limits_row(i);
         if (row->of_keys || !of_key) {
             strbuf_append_format(
-                out, ",\"%s\":%llu", row->name, (unsigned long long)limits_get(limits, i));
+                out, ",\"%s\":%llu", row->name, (unsigned long long)limits_in_force(limits, i));
         }
     }
     if (!of_key) {

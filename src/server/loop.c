@@ -15,10 +15,12 @@
 #define KEEP_ALIVE_S     60
 #define MAX_HEAD_S       10u /* for the head of a request */
 #define MAX_DESCRIPTORS  65536u
-#define DRAIN_POLL_US    50000
-#define EXPIRE_POLL_US   1000000
-#define PING_S           30 /* of silence on a WebSocket */
-#define HANG_UP_S        45
+/* Beside WebSockets: HTTP connections, files, databases. */
+#define OTHER_DESCRIPTORS 1024u
+#define DRAIN_POLL_US     50000
+#define EXPIRE_POLL_US    1000000
+#define PING_S            30 /* of silence on a WebSocket */
+#define HANG_UP_S         45
 
 static void forward_log(int level, const char *line)
 {
@@ -32,12 +34,24 @@ static void forward_log(int level, const char *line)
     }
 }
 
-static void raise_descriptors(void)
+static void raise_descriptors(const struct server *server)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < MAX_DESCRIPTORS) {
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    if (limit.rlim_cur < MAX_DESCRIPTORS) {
         limit.rlim_cur = limit.rlim_max < MAX_DESCRIPTORS ? limit.rlim_max : MAX_DESCRIPTORS;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
+        (void)getrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_cur < (rlim_t)server->max_connections + OTHER_DESCRIPTORS) {
+        log_warn("few_descriptors",
+                 LOG_U64("descriptors", limit.rlim_cur),
+                 LOG_U64("max_connections", server->max_connections),
+                 LOG_TEXT("remedy",
+                          "raise the hard limit (ulimit -n, LimitNOFILE=) or lower "
+                          "--max-connections"));
     }
 }
 
@@ -77,7 +91,7 @@ loop_bind(struct server *server, const char *host, uint32_t port, struct realm_e
     lws_set_log_level(LLL_ERR | LLL_WARN, forward_log);
     const bool any_host = strcmp(host, "0.0.0.0") == 0;
     /* The library finds a connection by its descriptor in a table that has room for all. */
-    raise_descriptors();
+    raise_descriptors(server);
     static const lws_retry_bo_t silence = {.secs_since_valid_ping = PING_S,
                                            .secs_since_valid_hangup = HANG_UP_S};
     struct lws_context_creation_info info = {

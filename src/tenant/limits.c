@@ -34,6 +34,12 @@ uint64_t limits_get(const struct limits *limits, size_t index)
     return value;
 }
 
+uint64_t limits_in_force(const struct limits *limits, size_t index)
+{
+    const uint64_t value = limits_get(limits, index);
+    return value == 0 && strcmp(rows[index].name, "weight") == 0 ? 1 : value;
+}
+
 void limits_set(struct limits *limits, size_t index, uint64_t value)
 {
     memcpy((char *)limits + rows[index].offset, &value, sizeof value);

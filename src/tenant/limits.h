@@ -44,6 +44,8 @@ enum limit_index {
 /* index: below N_LIMITS. */
 const struct limit_row *limits_row(size_t index);
 uint64_t limits_get(const struct limits *limits, size_t index);
+/* What it comes to, for people to see: a weight of nothing is the usual one. */
+uint64_t limits_in_force(const struct limits *limits, size_t index);
 void limits_set(struct limits *limits, size_t index, uint64_t value);
 
 /* INVALID_ARGUMENT names the limit that is too large, or that a key cannot have. */

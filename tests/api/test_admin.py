@@ -41,6 +41,7 @@ def served(own_server):
 
 def test_a_tenants_life(served):
     server, admin, realm = served
+    assert admin.done("GET", "/tenants/default")["weight"] == 1  # what nobody has set
     made = admin.done("POST", "/tenants", {"name": "acme", "weight": 3, "models": ["tiny"], "priority": "low"}, 201)
     assert made["object"] == "tenant" and made["weight"] == 3 and made["models"] == ["tiny"]
     assert admin.done("GET", "/tenants/acme") == made

@@ -290,3 +290,11 @@ def test_clients_that_drip_are_cut_and_hold_nobody_up(hurried, begin, unit):
             if gone:
                 one.close()
                 waiting.remove(one)
+
+
+def test_few_descriptors_are_told(own_server):
+    limited = own_server("--max-connections", "100000")
+    line = [line for line in limited.log() if line.get("event") == "few_descriptors"]
+    assert len(line) == 1 and line[0]["max_connections"] == 100000
+    plenty = own_server("--max-connections", "10")
+    assert not [line for line in plenty.log() if line.get("event") == "few_descriptors"]

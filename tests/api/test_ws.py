@@ -320,12 +320,21 @@ def test_revoked_key_ends_requests_of_open_connections(two_tenants):
 
 def test_slow_reader_parks_its_request(server):
     """Nothing is read: what the server makes and keeps for the connection stays small."""
+    def made():
+        return server.metric("realm_generation_tokens_total")
+
+    def stands_still():
+        n = made()
+        time.sleep(0.3)
+        return n > first and made() == n
+
     with Client(server, max_queue=1) as ws:
-        before = server.rss_bytes()
+        before, first = server.rss_bytes(), made()
         for id in range(4):
             ws.request(id, body={**CHAT, "stream": True, "max_tokens": 3000, "logprobs": True,
                                  "top_logprobs": 20, "ignore_eos": True})
-        time.sleep(3)
+        wait_until(stands_still, 120)
+        assert made() - first < 4 * 3000 and server.metric("realm_tenant_requests") >= 4
         assert server.rss_bytes() - before < 64 << 20
         for id in range(4):
             ws.send(type="cancel", id=id)
