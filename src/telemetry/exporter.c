@@ -86,8 +86,11 @@ static bool add_member(struct exporter *exporter, const char *text, size_t n)
     if (n_name == 0) {
         return false;
     }
+    /* Of no characters the library would take all that follow. */
+    const size_t n_text = n - n_name - 1;
     int n_value = 0;
-    char *const value = curl_easy_unescape(NULL, equals + 1, (int)(n - n_name - 1), &n_value);
+    char *const value =
+        curl_easy_unescape(NULL, n_text > 0 ? equals + 1 : "", (int)n_text, &n_value);
     const int n_line =
         value == NULL ? -1 : snprintf(line, sizeof line, "%.*s: %s", (int)n_name, text, value);
     curl_free(value);
