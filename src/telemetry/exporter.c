@@ -157,7 +157,7 @@ static int on_progress(void *context, curl_off_t a, curl_off_t b, curl_off_t c, 
     return may_go_on(exporter) ? 0 : 1;
 }
 
-static size_t discard(char *data, size_t size, size_t n, void *context)
+static size_t discard(const char *data, size_t size, size_t n, void *context)
 {
     (void)data;
     (void)context;
