@@ -60,8 +60,8 @@ void span_begin(struct span_list *list, const struct span *span)
 /* The next attribute up to its value. */
 static void append_key(struct strbuf *out, const char *key)
 {
-    const char before = out->length > 0 ? out->text[out->length - 1] : '[';
-    strbuf_append_format(out, "%s{\"key\":\"%s\",\"value\":", before == '[' ? "" : ",", key);
+    const bool first = out->length == 0 || out->text[out->length - 1] == '[';
+    strbuf_append_format(out, "%s{\"key\":\"%s\",\"value\":", first ? "" : ",", key);
 }
 
 void span_text(struct span_list *list, const char *key, const char *value)
