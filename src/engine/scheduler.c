@@ -305,13 +305,16 @@ static uint32_t pick(struct engine_model *model, struct sequence *sequence, uint
 }
 
 /* Rows past the budget with which a prompt may end: its first token would wait for another step.
- * Not for accounts that decode. */
+ * None for accounts that decode, as many again for one that has nothing else in the step: it would
+ * wait for that of the others too, which take turns with it. */
 static uint32_t
 n_grace(const struct engine_model *model, const struct sequence *sequence, uint32_t n_rows_left)
 {
+    const struct account *const account = sequence->generation->account;
     const uint32_t n_room = model->max_rows - model->n_picked_rows - n_rows_left;
-    const uint32_t n_grace = n_rows_left / 2;
-    if (sequence->generation->account->step_decodes) {
+    const bool is_alone = account->step_running <= (sequence->state != SEQUENCE_WAITING);
+    const uint32_t n_grace = is_alone ? n_rows_left : n_rows_left / 2;
+    if (account->step_decodes) {
         return 0;
     }
     return n_grace < n_room ? n_grace : n_room;

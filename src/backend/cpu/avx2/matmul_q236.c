@@ -18,6 +18,6 @@ q6k(const struct matmul_call *c, const uint8_t *tile, uint32_t row, uint32_t t, 
     multiply_tokens(TILE_Q6_K, c, tile, NULL, row, t, n);
 }
 
-MATMUL_KERNEL(matmul_q8_q2k_16x6__avx2, q2k, 6)
+PANEL_KERNEL(matmul_q8_q2k_16x6__avx2, TILE_Q2_K, q2k)
 PANEL_KERNEL(matmul_q8_q3k_16x6__avx2, TILE_Q3_K, q3k)
 PANEL_KERNEL(matmul_q8_q6k_16x6__avx2, TILE_Q6_K, q6k)

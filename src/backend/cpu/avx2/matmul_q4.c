@@ -18,6 +18,6 @@ q4k(const struct matmul_call *c, const uint8_t *tile, uint32_t row, uint32_t t, 
     multiply_tokens(TILE_Q4_K, c, tile, NULL, row, t, n);
 }
 
-MATMUL_KERNEL(matmul_q8_q4_0_16x6__avx2, q4_0, 6)
-MATMUL_KERNEL(matmul_q8_q4_1_16x6__avx2, q4_1, 6)
-MATMUL_KERNEL(matmul_q8_q4k_16x6__avx2, q4k, 6)
+PANEL_KERNEL(matmul_q8_q4_0_16x6__avx2, TILE_Q4_0, q4_0)
+PANEL_KERNEL(matmul_q8_q4_1_16x6__avx2, TILE_Q4_1, q4_1)
+PANEL_KERNEL(matmul_q8_q4k_16x6__avx2, TILE_Q4_K, q4k)

@@ -6,8 +6,8 @@
  * Then madd widens to 32 bits, multiplying by the part scale where halves of a block have their
  * own.
  *
- * Where unpacking is dear and several passes are to come, a tile's weights are unpacked once, to a
- * panel: 512 bytes a block, [8 groups][16 rows][4 columns] as in 8-bit layouts. */
+ * Where several passes are to come, a tile's weights are unpacked once, to a panel: 512 bytes a
+ * block, [8 groups][16 rows][4 columns] as in 8-bit layouts. */
 #ifndef REALM_BACKEND_CPU_AVX2_MATMUL_QUANTISED_H
 #define REALM_BACKEND_CPU_AVX2_MATMUL_QUANTISED_H
 
@@ -73,16 +73,22 @@ INLINE uint32_t groups_of(enum tile_layout layout)
 }
 
 /* Unpacking takes more than two instructions a register. */
-INLINE bool wants_panel(enum tile_layout layout)
+INLINE bool is_dear(enum tile_layout layout)
 {
     return is_5_bit(layout) || layout == TILE_Q3_K || layout == TILE_Q6_K;
 }
 
+/* Passes over a tile from which on it pays to unpack it once. */
+INLINE uint32_t panel_passes(enum tile_layout layout)
+{
+    return is_dear(layout) ? 2 : 3;
+}
+
 /* Passes that take so long that the next tile can arrive meanwhile; the others have no register to
  * spare for it. */
-INLINE bool shares_prefetch(enum tile_layout layout)
+INLINE bool shares_prefetch(enum tile_layout layout, const uint8_t *panel)
 {
-    return is_8_bit(layout) || wants_panel(layout);
+    return is_8_bit(layout) || is_dear(layout) || panel != NULL;
 }
 
 INLINE __m256i multiply_4(enum tile_layout layout, __m256i w, __m256i x)
@@ -291,7 +297,7 @@ INLINE void multiply_tokens(enum tile_layout layout,
     const int8_t *const values = x->values + (size_t)t0 * x->columns;
     const size_t x_block = (size_t)t0 * n_blocks;
     struct prefetch share = share_prefetch(call, tile, tile_block_bytes(layout), t0, n_tokens);
-    const bool shares = shares_prefetch(layout) && n_tokens < call->n_rows;
+    const bool shares = shares_prefetch(layout, panel) && n_tokens < call->n_rows;
     const uint8_t *block = tile;
     const uint8_t *head = tile;
     __m256 sum[MOST_TOKENS][2];
@@ -355,12 +361,13 @@ INLINE void multiply_unpacked(enum tile_layout layout,
     }
 }
 
-/* A kernel of a layout that wants a panel: with it where the tile fits and passes are several. */
+/* A kernel that takes a panel where the tile fits and passes are several. */
 #define PANEL_KERNEL(name, layout, tokens_function)                                                \
     static MATMUL_KERNEL(name##_packed, tokens_function, MOST_TOKENS) void name(                   \
         const struct matmul_call *call)                                                            \
     {                                                                                              \
-        if (call->n_rows <= MOST_TOKENS || call->columns > PANEL_COLUMNS) {                        \
+        if (call->n_rows <= (panel_passes(layout) - 1) * MOST_TOKENS ||                            \
+            call->columns > PANEL_COLUMNS) {                                                       \
             name##_packed(call);                                                                   \
             return;                                                                                \
         }                                                                                          \
