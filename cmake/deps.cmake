@@ -31,6 +31,7 @@ if(NOT REALM_KERNELS_ONLY)
     realm_system_library(curl libcurl libcurl4-openssl-dev)
     realm_system_library(websockets libwebsockets libwebsockets-dev)
     realm_system_library(jansson jansson libjansson-dev)
+    realm_system_library(yaml yaml-0.1 libyaml-dev)
 endif()
 
 add_library(realm_deps INTERFACE)

@@ -47,6 +47,7 @@ need libsqlite3-dev has_header sqlite3.h
 need libcurl4-openssl-dev has_header curl/curl.h
 need libwebsockets-dev has_header libwebsockets.h
 need libjansson-dev has_header jansson.h
+need libyaml-dev has_header yaml.h
 # The tests are configured with every build, so that one build directory serves both.
 need libcmocka-dev has_header cmocka.h
 need g++ command -v g++

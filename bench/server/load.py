@@ -320,7 +320,7 @@ def parse_arguments():
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--model", type=pathlib.Path)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--loads", default="distinct,shared,crowd,flood,cancels")
+    parser.add_argument("--loads", default="crowd,distinct,shared,flood,cancels")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--requests", type=int, default=2, help="of each client, one after the other")
     parser.add_argument("--tokens", type=int, default=48)

@@ -12,8 +12,8 @@
 #define NEAR_ENOUGH 3u
 #define HELP_COLUMN 30
 
-static const struct arg_option *
-find_name(const struct arg_option *options, const char *name, size_t n_bytes)
+const struct arg_option *
+args_find(const struct arg_option *options, const char *name, size_t n_bytes)
 {
     for (const struct arg_option *o = options; o->name != NULL; o++) {
         if (strlen(o->name) == n_bytes && strncmp(o->name, name, n_bytes) == 0) {
@@ -33,23 +33,29 @@ static const struct arg_option *find_letter(const struct arg_option *options, ch
     return NULL;
 }
 
-static realm_status
-refuse_unknown(const struct arg_command *command, const char *given, struct realm_error *error)
+const char *args_nearest(const struct arg_option *options, const char *name)
 {
     const char *nearest = NULL;
-    char bare[MAX_NAME];
-    const char *const name = given + strspn(given, "-");
-    const int n = snprintf(bare, sizeof bare, "%.*s", (int)strcspn(name, "="), name);
     /* Half a short name may be wrong, then it is another name. */
-    uint32_t nearest_distance = (uint32_t)(n + 1) / 2 + 1;
+    uint32_t nearest_distance = (uint32_t)(strlen(name) + 1) / 2 + 1;
     nearest_distance = nearest_distance > NEAR_ENOUGH + 1 ? NEAR_ENOUGH + 1 : nearest_distance;
-    for (const struct arg_option *o = command->options; o->name != NULL; o++) {
-        const uint32_t distance = text_distance(bare, o->name);
+    for (const struct arg_option *o = options; o->name != NULL; o++) {
+        const uint32_t distance = text_distance(name, o->name);
         if (distance < nearest_distance) {
             nearest_distance = distance;
             nearest = o->name;
         }
     }
+    return nearest;
+}
+
+static realm_status
+refuse_unknown(const struct arg_command *command, const char *given, struct realm_error *error)
+{
+    char bare[MAX_NAME];
+    const char *const name = given + strspn(given, "-");
+    (void)snprintf(bare, sizeof bare, "%.*s", (int)strcspn(name, "="), name);
+    const char *const nearest = args_nearest(command->options, bare);
     if (nearest != NULL) {
         return realm_error_set(
             error, REALM_INVALID_ARGUMENT, "unknown option %s; did you mean --%s?", given, nearest);
@@ -87,22 +93,20 @@ realm_status args_parse_size(const char *text, uint64_t *out, struct realm_error
     return REALM_OK;
 }
 
-static realm_status
-refuse_number(const struct arg_option *option, const char *text, struct realm_error *error)
+static realm_status refuse_number(const struct arg_option *option,
+                                  const char *who,
+                                  const char *text,
+                                  struct realm_error *error)
 {
     const char *const kind = option->kind == ARG_FLOAT ? "number" : "whole number";
     if (option->low == 0 && option->high == 0) {
-        return realm_error_set(error,
-                               REALM_INVALID_ARGUMENT,
-                               "--%s is \"%.40s\" and must be a %s",
-                               option->name,
-                               text,
-                               kind);
+        return realm_error_set(
+            error, REALM_INVALID_ARGUMENT, "%s is \"%.40s\" and must be a %s", who, text, kind);
     }
     return realm_error_set(error,
                            REALM_INVALID_ARGUMENT,
-                           "--%s is \"%.40s\" and must be a %s between %.12g and %.12g",
-                           option->name,
+                           "%s is \"%.40s\" and must be a %s between %.12g and %.12g",
+                           who,
                            text,
                            kind,
                            option->low,
@@ -111,6 +115,7 @@ refuse_number(const struct arg_option *option, const char *text, struct realm_er
 
 /* Digits only: no sign, no exponent, no "0x". */
 static realm_status parse_whole(const struct arg_option *option,
+                                const char *who,
                                 const char *text,
                                 uint64_t *out,
                                 struct realm_error *error)
@@ -122,13 +127,14 @@ static realm_status parse_whole(const struct arg_option *option,
     if (text[0] == '\0' || text[strspn(text, "0123456789")] != '\0' || errno != 0 ||
         number > most ||
         (!any && ((double)number < option->low || (double)number > option->high))) {
-        return refuse_number(option, text, error);
+        return refuse_number(option, who, text, error);
     }
     *out = number;
     return REALM_OK;
 }
 
 static realm_status parse_float(const struct arg_option *option,
+                                const char *who,
                                 const char *text,
                                 float *out,
                                 struct realm_error *error)
@@ -139,7 +145,7 @@ static realm_status parse_float(const struct arg_option *option,
     const float number = strtof(text, &end);
     if (end == text || *end != '\0' || errno != 0 || !isfinite(number) ||
         (!any && ((double)number < option->low || (double)number > option->high))) {
-        return refuse_number(option, text, error);
+        return refuse_number(option, who, text, error);
     }
     *out = number;
     return REALM_OK;
@@ -147,6 +153,7 @@ static realm_status parse_float(const struct arg_option *option,
 
 /* Which of the words between the placeholder's bars. */
 static realm_status parse_choice(const struct arg_option *option,
+                                 const char *who,
                                  const char *text,
                                  uint32_t *out,
                                  struct realm_error *error)
@@ -162,45 +169,56 @@ static realm_status parse_choice(const struct arg_option *option,
     }
     return realm_error_set(error,
                            REALM_INVALID_ARGUMENT,
-                           "--%s is \"%.40s\" and must be one of %s",
-                           option->name,
+                           "%s is \"%.40s\" and must be one of %s",
+                           who,
                            text,
                            option->placeholder);
 }
 
 static realm_status
-set_value(const struct arg_option *option, const char *text, struct realm_error *error)
+parse_flag(const char *who, const char *text, bool *out, struct realm_error *error)
+{
+    if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0) {
+        return realm_error_set(
+            error, REALM_INVALID_ARGUMENT, "%s is \"%.40s\" and must be true or false", who, text);
+    }
+    *out = text[0] == 't';
+    return REALM_OK;
+}
+
+realm_status args_set(const struct arg_option *option,
+                      const char *who,
+                      const char *text,
+                      struct realm_error *error)
 {
     uint64_t number = 0;
     switch (option->kind) {
     case ARG_FLAG:
-        *(bool *)option->value = true;
-        return REALM_OK;
+        return parse_flag(who, text, option->value, error);
     case ARG_TEXT:
         *(const char **)option->value = text;
         return REALM_OK;
-    case ARG_SIZE:
-        return args_parse_size(text, option->value, error);
+    case ARG_SIZE: {
+        const realm_status status = args_parse_size(text, option->value, error);
+        return status == REALM_OK ? status : realm_error_prefix(error, status, "%s", who);
+    }
     case ARG_U32:
-        REALM_TRY(parse_whole(option, text, &number, error));
+        REALM_TRY(parse_whole(option, who, text, &number, error));
         *(uint32_t *)option->value = (uint32_t)number;
         return REALM_OK;
     case ARG_U64:
-        return parse_whole(option, text, option->value, error);
+        return parse_whole(option, who, text, option->value, error);
     case ARG_FLOAT:
-        return parse_float(option, text, option->value, error);
+        return parse_float(option, who, text, option->value, error);
     case ARG_CHOICE:
-        return parse_choice(option, text, option->value, error);
+        return parse_choice(option, who, text, option->value, error);
     case ARG_LIST:
         break;
     }
     struct arg_list *const list = option->value;
     if (list->n == ARG_LIST_MAX) {
-        return realm_error_set(error,
-                               REALM_INVALID_ARGUMENT,
-                               "--%s is given more than %u times",
-                               option->name,
-                               ARG_LIST_MAX);
+        return realm_error_set(
+            error, REALM_INVALID_ARGUMENT, "%s is given more than %u times", who, ARG_LIST_MAX);
     }
     list->items[list->n++] = text;
     return REALM_OK;
@@ -218,7 +236,7 @@ find_option(const struct arg_command *command, const char *given, const char **v
     const char *const equals = strchr(given, '=');
     const size_t n = equals != NULL ? (size_t)(equals - given) - 2 : strlen(given) - 2;
     *value = equals != NULL ? equals + 1 : NULL;
-    return find_name(command->options, given + 2, n);
+    return args_find(command->options, given + 2, n);
 }
 
 static bool is_option(const char *given)
@@ -250,12 +268,8 @@ static realm_status parse_option(
     if (option == NULL) {
         return refuse_unknown(command, argv[*i], error);
     }
-    if (option->kind == ARG_FLAG) {
-        if (value != NULL) {
-            return realm_error_set(
-                error, REALM_INVALID_ARGUMENT, "--%s takes no value", option->name);
-        }
-        return set_value(option, NULL, error);
+    if (option->kind == ARG_FLAG && value == NULL) {
+        value = "true";
     }
     if (value == NULL) {
         if (*i + 1 >= argc) {
@@ -267,7 +281,12 @@ static realm_status parse_option(
         }
         value = argv[++*i];
     }
-    return set_value(option, value, error);
+    if (command->given != NULL) {
+        command->given[option - command->options] = true;
+    }
+    char who[MAX_NAME + 2];
+    (void)snprintf(who, sizeof who, "--%s", option->name);
+    return args_set(option, who, value, error);
 }
 
 realm_status args_parse(const struct arg_command *command,

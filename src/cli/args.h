@@ -6,7 +6,7 @@
 #include "base/status.h"
 
 enum arg_kind {
-    ARG_FLAG, /* bool */
+    ARG_FLAG, /* bool; --name alone is --name=true */
     ARG_TEXT, /* const char * */
     ARG_U32,  /* uint32_t */
     ARG_U64,
@@ -39,6 +39,7 @@ struct arg_command {
     const char *summary;
     const char *examples; /* lines, or NULL */
     const struct arg_option *options;
+    bool *given; /* of each option, whether it was there; NULL: of no interest */
     uint32_t min_operands;
     uint32_t max_operands;
 };
@@ -58,6 +59,17 @@ REALM_MUST_CHECK realm_status args_parse(const struct arg_command *command,
                                          struct realm_error *error);
 /* Prints the help page to standard output. */
 void args_print_help(const struct arg_command *command);
+
+/* Sets an option from text, which must stay.  who: what errors call it, such as "--port". */
+REALM_MUST_CHECK realm_status args_set(const struct arg_option *option,
+                                       const char *who,
+                                       const char *text,
+                                       struct realm_error *error);
+/* The option of a name; NULL: there is none. */
+const struct arg_option *
+args_find(const struct arg_option *options, const char *name, size_t n_bytes);
+/* The name most like one that is not there; NULL: none is like it. */
+const char *args_nearest(const struct arg_option *options, const char *name);
 
 /* "512M", "2G", "4096": bytes. */
 REALM_MUST_CHECK realm_status args_parse_size(const char *text,

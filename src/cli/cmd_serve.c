@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/paths.h"
 #include "cli/progress.h"
+#include "cli/serve_options.h"
 #include "cli/term.h"
 #include "engine/engine.h"
 #include "server/server.h"
@@ -15,39 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEFAULT_PORT   8080u
 #define MAX_NAME_BYTES 128u
-
-struct serve {
-    struct arg_list models;
-    const char *host;
-    uint32_t port;
-    const char *port_file;
-    uint32_t n_threads;
-    uint32_t context_length;
-    uint64_t kv_memory_bytes;
-    uint32_t itl_target_ms;
-    uint32_t prompt_weight;
-    uint32_t completion_weight;
-    uint32_t max_waiting;
-    bool no_prefix_cache;
-    bool allow_root;
-    uint32_t kv_type;
-    const char *data;
-    const char *key;
-    const char *cpu_level;
-    uint32_t drain_s;
-    uint32_t client_timeout_s;
-    const char *tls_certificate;
-    const char *tls_key;
-    struct arg_list cors_origins;
-    const char *otlp_endpoint;
-    float otlp_sample;
-    uint32_t max_connections;
-    uint32_t max_tenant_connections;
-    uint32_t log_format;
-    uint32_t log_level;
-};
 
 /* The handler has nothing but static storage to find the server by. */
 static struct server *running_server;
@@ -74,7 +43,7 @@ static void on_load(void *context, float part)
     progress_update(context, (uint64_t)(part * 1000.0F));
 }
 
-static realm_status load_model(const struct serve *serve,
+static realm_status load_model(const struct serve_options *serve,
                                struct engine *engine,
                                const char *name,
                                const char *path,
@@ -105,37 +74,21 @@ static realm_status load_model(const struct serve *serve,
     return status;
 }
 
-/* NAME=PATH, or a PATH or cached name alone. */
-static realm_status load_argument(const struct serve *serve,
+static realm_status load_argument(const struct serve_options *serve,
                                   struct engine *engine,
                                   const char *argument,
                                   struct realm_error *error)
 {
     char name[MAX_NAME_BYTES];
     char path[PATHS_BYTES];
-    const char *const equals = strchr(argument, '=');
-    const char *reference = argument;
-    if (equals != NULL && !file_exists(argument)) {
-        const size_t n = (size_t)(equals - argument);
-        if (n == 0 || n >= sizeof name) {
-            return realm_error_set(error,
-                                   REALM_INVALID_ARGUMENT,
-                                   "--model %.80s: the name before = must have 1 to %u bytes",
-                                   argument,
-                                   MAX_NAME_BYTES - 1);
-        }
-        memcpy(name, argument, n);
-        name[n] = '\0';
-        reference = equals + 1;
-    } else {
-        paths_model_name(argument, name, sizeof name);
-    }
+    const char *reference;
+    REALM_TRY(paths_split_model(argument, name, sizeof name, &reference, error));
     REALM_TRY(paths_find_model(reference, path, error));
     return load_model(serve, engine, name, path, error);
 }
 
 static realm_status
-load_models(const struct serve *serve, struct engine *engine, struct realm_error *error)
+load_models(const struct serve_options *serve, struct engine *engine, struct realm_error *error)
 {
     if (serve->models.n == 0) {
         return load_argument(serve, engine, hub_catalogue_at(0)->name, error);
@@ -179,7 +132,7 @@ static void print_welcome(const struct server *server, struct engine *engine, co
     (void)fflush(stdout);
 }
 
-static realm_status run_server(const struct serve *serve,
+static realm_status run_server(const struct serve_options *serve,
                                struct engine *engine,
                                const char *data_dir,
                                struct realm_error *error)
@@ -190,7 +143,7 @@ static realm_status run_server(const struct serve *serve,
         .port = serve->port,
         .data_dir = data_dir,
         .port_file = serve->port_file,
-        .extra_key = serve->key,
+        .extra_key = getenv("REALM_API_KEY"),
         .drain_timeout_s = serve->drain_s,
         .client_timeout_s = serve->client_timeout_s,
         .tls_certificate = serve->tls_certificate,
@@ -226,7 +179,7 @@ static realm_status run_server(const struct serve *serve,
 }
 
 /* What breaks out of the sandbox, or into the server, should find no more than a user's rights. */
-static realm_status check_user(const struct serve *serve, struct realm_error *error)
+static realm_status check_user(const struct serve_options *serve, struct realm_error *error)
 {
     return geteuid() != 0 || serve->allow_root
                ? REALM_OK
@@ -237,7 +190,9 @@ static realm_status check_user(const struct serve *serve, struct realm_error *er
                                  "harm, with --allow-root");
 }
 
-static realm_status serve_models(const struct serve *serve, struct realm_error *error)
+/* config_path: NULL: there is no file. */
+static realm_status
+serve_models(const struct serve_options *serve, const char *config_path, struct realm_error *error)
 {
     char data_dir[PATHS_BYTES];
     REALM_TRY(check_user(serve, error));
@@ -257,208 +212,39 @@ static realm_status serve_models(const struct serve *serve, struct realm_error *
     };
     struct engine *engine;
     log_configure((enum log_level)serve->log_level, (enum log_format)serve->log_format);
+    if (config_path != NULL) {
+        log_info("configuration read", LOG_TEXT("file", config_path));
+    }
     REALM_TRY(engine_create(&engine_options, &engine, error));
     const realm_status status = run_server(serve, engine, data_dir, error);
     engine_destroy(engine);
     return status;
 }
 
-/* NOLINTNEXTLINE(readability-function-size): a table of options and little else */
 realm_status cmd_serve(int argc, char **argv, struct realm_error *error)
 {
-    struct serve serve = {
-        .host = "127.0.0.1",
-        .port = DEFAULT_PORT,
-        .key = getenv("REALM_API_KEY"),
-        .cpu_level = getenv("REALM_CPU"),
-        .otlp_endpoint = getenv("OTEL_EXPORTER_OTLP_ENDPOINT"),
-        .otlp_sample = 1,
-        .log_level = LOG_INFO,
-    };
-    const struct arg_option options[] = {
-        {"model",
-         'm',
-         ARG_LIST,
-         &serve.models,
-         "NAME=PATH",
-         "a model to serve; may come again",
-         0,
-         0},
-        {"host", 0, ARG_TEXT, &serve.host, "H", "address to listen on (127.0.0.1)", 0, 0},
-        {"port", 0, ARG_U32, &serve.port, "P", "port, 0: any free one (8080)", 0, 65535},
-        {"port-file",
-         0,
-         ARG_TEXT,
-         &serve.port_file,
-         "FILE",
-         "write the port here once bound",
-         0,
-         0},
-        {"threads", 't', ARG_U32, &serve.n_threads, "N", "compute threads (one per core)", 1, 1024},
-        {"ctx",
-         'c',
-         ARG_U32,
-         &serve.context_length,
-         "N",
-         "tokens of one sequence (the model's, at most 8192)",
-         16,
-         1 << 24},
-        {"kv-memory",
-         0,
-         ARG_SIZE,
-         &serve.kv_memory_bytes,
-         "SIZE",
-         "KV cache of each model, such as 512M (16,384 tokens)",
-         0,
-         0},
-        {"itl-target-ms",
-         0,
-         ARG_U32,
-         &serve.itl_target_ms,
-         "MS",
-         "most between two tokens that new prompts may cost (100)",
-         1,
-         60000},
-        {"prompt-weight",
-         0,
-         ARG_U32,
-         &serve.prompt_weight,
-         "N",
-         "what a prompt token counts when tenants take turns (1)",
-         1,
-         ENGINE_MAX_TOKEN_WEIGHT},
-        {"completion-weight",
-         0,
-         ARG_U32,
-         &serve.completion_weight,
-         "N",
-         "what a token of an answer counts there (2)",
-         1,
-         ENGINE_MAX_TOKEN_WEIGHT},
-        {"max-waiting",
-         0,
-         ARG_U32,
-         &serve.max_waiting,
-         "N",
-         "requests running and waiting, more get a 429 (1024)",
-         1,
-         1 << 20},
-        {"no-prefix-cache",
-         0,
-         ARG_FLAG,
-         &serve.no_prefix_cache,
-         NULL,
-         "compute every prompt anew",
-         0,
-         0},
-        {"kv-type", 0, ARG_CHOICE, &serve.kv_type, KV_TYPE_NAMES, KV_TYPE_HELP, 0, 0},
-        {"data",
-         0,
-         ARG_TEXT,
-         &serve.data,
-         "DIR",
-         "keys are kept here (~/.local/share/realm)",
-         0,
-         0},
-        {"allow-root", 0, ARG_FLAG, &serve.allow_root, NULL, "run even as root", 0, 0},
-        {"drain",
-         0,
-         ARG_U32,
-         &serve.drain_s,
-         "S",
-         "seconds running answers get at the end (30)",
-         1,
-         86400},
-        {"client-timeout",
-         0,
-         ARG_U32,
-         &serve.client_timeout_s,
-         "S",
-         "seconds a client may be silent while it sends or takes (30)",
-         1,
-         86400},
-        {"tls-cert",
-         0,
-         ARG_TEXT,
-         &serve.tls_certificate,
-         "FILE",
-         "certificate chain, PEM; read again on SIGHUP (plain HTTP)",
-         0,
-         0},
-        {"tls-key", 0, ARG_TEXT, &serve.tls_key, "FILE", "its private key, PEM", 0, 0},
-        {"cors-origin",
-         0,
-         ARG_LIST,
-         &serve.cors_origins,
-         "ORIGIN",
-         "whose pages may call from browsers, or *; commas, may come again (none)",
-         0,
-         0},
-        {"otlp-endpoint",
-         0,
-         ARG_TEXT,
-         &serve.otlp_endpoint,
-         "URL",
-         "collector that gets traces (OTEL_EXPORTER_OTLP_ENDPOINT)",
-         0,
-         0},
-        {"otlp-sample",
-         0,
-         ARG_FLOAT,
-         &serve.otlp_sample,
-         "RATIO",
-         "of the traces that begin here, so many are sent (1)",
-         0,
-         1},
-        {"max-connections",
-         0,
-         ARG_U32,
-         &serve.max_connections,
-         "N",
-         "WebSocket connections at once (16384)",
-         1,
-         1 << 20},
-        {"max-tenant-connections",
-         0,
-         ARG_U32,
-         &serve.max_tenant_connections,
-         "N",
-         "so, of one tenant (as many)",
-         1,
-         1 << 20},
-        {"cpu",
-         0,
-         ARG_TEXT,
-         &serve.cpu_level,
-         "LEVEL",
-         "highest CPU level, such as avx2 (REALM_CPU)",
-         0,
-         0},
-        {"log-format",
-         0,
-         ARG_CHOICE,
-         &serve.log_format,
-         "auto|text|json",
-         "text on a terminal, else JSON (auto)",
-         0,
-         0},
-        {"log-level", 0, ARG_CHOICE, &serve.log_level, "error|warn|info|debug", "(info)", 0, 0},
-        {0},
-    };
-    const struct arg_command command = {
+    struct arg_command command = {
         .usage = "realm serve [--model NAME=PATH]... [options]",
-        .summary = "Serves models over the OpenAI API.",
+        .summary =
+            "Serves models over the OpenAI API.  Each option is also a key of the file (realm\n"
+            "config example) and an environment variable, --kv-memory REALM_KV_MEMORY.",
         .examples = "  realm serve                                   the default model\n"
                     "  realm serve -m smollm2 -m big=/models/big.gguf --port 9000\n"
+                    "  realm serve --config /etc/realm.yaml --port 9000\n"
                     "  REALM_API_KEY=secret realm serve --host 0.0.0.0   with a key of your own\n",
-        .options = options,
     };
     struct arg_operands operands;
+    struct config config;
     bool help;
-    REALM_TRY(args_parse(&command, argc, argv, &operands, &help, error));
-    if (help) {
+    config_init(&config, serve_options_table());
+    realm_status status =
+        serve_options_read(&command, argc, argv, &operands, &help, &config, error);
+    if (status == REALM_OK && help) {
         args_print_help(&command);
-        return REALM_OK;
+    } else if (status == REALM_OK) {
+        status = config_refuse_problems(&config, error);
+        status = status == REALM_OK ? serve_models(serve_options(), config.path, error) : status;
     }
-    return serve_models(&serve, error);
+    config_deinit(&config);
+    return status;
 }

@@ -17,6 +17,7 @@ const struct command_row *command_table(void);
 
 realm_status cmd_run(int argc, char **argv, struct realm_error *error);
 realm_status cmd_serve(int argc, char **argv, struct realm_error *error);
+realm_status cmd_config(int argc, char **argv, struct realm_error *error);
 realm_status cmd_tenant(int argc, char **argv, struct realm_error *error);
 realm_status cmd_key(int argc, char **argv, struct realm_error *error);
 realm_status cmd_usage(int argc, char **argv, struct realm_error *error);

@@ -3,6 +3,7 @@
 static const struct command_row commands[] = {
     {"run", cmd_run, "talk with a model, or answer one prompt"},
     {"serve", cmd_serve, "serve models over the OpenAI API"},
+    {"config", cmd_config, "settings of the server: check, show, write an example"},
     {"tenant", cmd_tenant, "customers of the server, and what each may have"},
     {"key", cmd_key, "API keys: make, list, disable, revoke, rotate"},
     {"usage", cmd_usage, "what tenants have used, and what it cost"},

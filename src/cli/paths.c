@@ -47,6 +47,17 @@ realm_status paths_data_folder(char out[PATHS_BYTES], struct realm_error *error)
     return folder_from("REALM_DATA_DIR", "XDG_DATA_HOME", ".local/share", out, error);
 }
 
+bool paths_find_config(char out[PATHS_BYTES])
+{
+    struct realm_error error;
+    char folder[PATHS_BYTES];
+    if (folder_from("", "XDG_CONFIG_HOME", ".config", folder, &error) != REALM_OK) {
+        return false;
+    }
+    const int n = snprintf(out, PATHS_BYTES, "%s/realm.yaml", folder);
+    return n >= 0 && n < (int)PATHS_BYTES && file_exists(out);
+}
+
 realm_status
 paths_find_model(const char *reference, char out[PATHS_BYTES], struct realm_error *error)
 {
@@ -61,6 +72,32 @@ paths_find_model(const char *reference, char out[PATHS_BYTES], struct realm_erro
     }
     REALM_TRY(paths_cache_folder(cache, error));
     return hub_find(cache, reference, out, error);
+}
+
+realm_status paths_split_model(const char *argument,
+                               char *name,
+                               size_t n_name,
+                               const char **reference,
+                               struct realm_error *error)
+{
+    const char *const equals = strchr(argument, '=');
+    *reference = argument;
+    if (equals == NULL || file_exists(argument)) {
+        paths_model_name(argument, name, n_name);
+        return REALM_OK;
+    }
+    const size_t n = (size_t)(equals - argument);
+    if (n == 0 || n >= n_name) {
+        return realm_error_set(error,
+                               REALM_INVALID_ARGUMENT,
+                               "model %.80s: the name before = must have 1 to %zu bytes",
+                               argument,
+                               n_name - 1);
+    }
+    memcpy(name, argument, n);
+    name[n] = '\0';
+    *reference = equals + 1;
+    return REALM_OK;
 }
 
 void paths_model_name(const char *path, char *out, size_t n_out)

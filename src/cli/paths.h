@@ -12,6 +12,10 @@ REALM_MUST_CHECK realm_status paths_cache_folder(char out[PATHS_BYTES], struct r
 /* Keys and history: $REALM_DATA_DIR, else $XDG_DATA_HOME/realm, else ~/.local/share/realm. */
 REALM_MUST_CHECK realm_status paths_data_folder(char out[PATHS_BYTES], struct realm_error *error);
 
+/* Settings of realm serve: $XDG_CONFIG_HOME/realm/realm.yaml, else ~/.config/realm/realm.yaml.
+ * False: neither variable is set, or there is no such file. */
+bool paths_find_config(char out[PATHS_BYTES]);
+
 /* Who runs the command, for the audit log: "cli:NAME", or "cli:uid 1000".  Static. */
 const char *paths_actor(void);
 
@@ -20,6 +24,13 @@ const char *paths_actor(void);
 REALM_MUST_CHECK realm_status paths_find_model(const char *reference,
                                                char out[PATHS_BYTES],
                                                struct realm_error *error);
+/* NAME=PATH, or a path or cached name alone, which is served under its own name: the name, and what
+ * paths_find_model takes.  INVALID_ARGUMENT: no name before the sign, or too long a one. */
+REALM_MUST_CHECK realm_status paths_split_model(const char *argument,
+                                                char *name,
+                                                size_t n_name,
+                                                const char **reference,
+                                                struct realm_error *error);
 /* The name a path is served under: the file's, without folder and ".gguf". */
 void paths_model_name(const char *path, char *out, size_t n_out);
 
