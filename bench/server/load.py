@@ -7,6 +7,7 @@ fresh server, and a table of medians of generated tokens a second and times to t
   distinct   16 clients, prompts of 100 tokens, answers of 48
   shared     16 clients whose prompts share their first 300 tokens, answers of 48
   crowd      64 clients on the memory of 16, otherwise as distinct (Realm only)
+  turns      the same requests from 16 clients, one after the other (Realm only): what crowd is to be compared with
   flood      a tenant with 1 client alone, beside a tenant with 64, and in one queue with them (Realm only)
   cancels    requests that their clients leave at random moments; then pages and descriptors are counted (Realm only)
 
@@ -201,8 +202,8 @@ def summary(answers, errors, wall, n_tokens):
             "errors": len(errors)}
 
 
-def distinct(options, server, n_clients):
-    prompts = [[prompt_of(c * 1000 + r, 100) for r in range(options.requests)] for c in range(n_clients)]
+def distinct(options, server, n_clients, n_requests=None):
+    prompts = [[prompt_of(c * 1000 + r, 100) for r in range(n_requests or options.requests)] for c in range(n_clients)]
     return summary(*run_clients(server.port, prompts, options.tokens), options.tokens)
 
 
@@ -320,7 +321,7 @@ def parse_arguments():
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--model", type=pathlib.Path)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--loads", default="crowd,distinct,shared,flood,cancels")
+    parser.add_argument("--loads", default="distinct,shared,crowd,turns,flood,cancels")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--requests", type=int, default=2, help="of each client, one after the other")
     parser.add_argument("--tokens", type=int, default=48)
@@ -342,6 +343,7 @@ def main():
     loads = {"distinct": lambda s: distinct(options, s, options.clients),
              "shared": lambda s: shared(options, s, options.clients),
              "crowd": lambda s: distinct(options, s, 4 * options.clients),
+             "turns": lambda s: distinct(options, s, options.clients, 4 * options.requests),
              "flood": lambda s: flood(options, s, 4 * options.clients),
              "cancels": lambda s: cancels(options, s)}
     programs = {"Realm": start_realm} | ({} if options.no_peer else {"llama.cpp": start_peer})

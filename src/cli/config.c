@@ -116,7 +116,11 @@ static const char *variable_of(struct config *config, const struct arg_option *o
     char name[MAX_VARIABLE];
     (void)snprintf(name, sizeof name, "REALM_%s", option->name);
     for (char *c = name; *c != '\0'; c++) {
-        *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+        if (*c == '-') {
+            *c = '_';
+        } else {
+            *c = (char)toupper((unsigned char)*c);
+        }
     }
     return arena_string(&config->texts, name, strlen(name));
 }

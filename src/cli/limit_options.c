@@ -6,6 +6,7 @@
 #define KEEP UINT64_MAX /* the option was not given */
 
 static const char priority_names[] = "low|normal|high";
+static const char key_priority_names[] = "low|normal"; /* none goes before its tenant */
 
 static const char *priority_name(int32_t priority)
 {
@@ -49,13 +50,12 @@ void limit_options_make(struct limit_options *given,
                                      .value = &given->models,
                                      .placeholder = "LIST",
                                      .help = "names of those allowed, with commas; or all"};
-    if (!of_keys) {
-        table[n++] = (struct arg_option){.name = "priority",
-                                         .kind = ARG_CHOICE,
-                                         .value = &given->priority,
-                                         .placeholder = priority_names,
-                                         .help = "higher goes first"};
-    }
+    table[n++] = (struct arg_option){.name = "priority",
+                                     .kind = ARG_CHOICE,
+                                     .value = &given->priority,
+                                     .placeholder = of_keys ? key_priority_names : priority_names,
+                                     .help = of_keys ? "low: behind others; normal: the tenant's"
+                                                     : "higher goes first"};
     while (rest->name != NULL && n + 1 < LIMIT_OPTIONS_MAX) {
         table[n++] = *rest++;
     }
@@ -84,9 +84,7 @@ void limit_options_put_json(const struct limits *limits, bool of_keys, struct js
             json_out_u64(out, limits_row(i)->name, limits_in_force(limits, i));
         }
     }
-    if (!of_keys) {
-        json_out_text(out, "priority", priority_name(limits->priority));
-    }
+    json_out_text(out, "priority", priority_name(limits->priority));
     json_out_text(out, "models", limits->models);
 }
 
@@ -94,7 +92,7 @@ void limit_options_print(const struct limits *limits, bool of_keys)
 {
     for (size_t i = 0; i < N_LIMITS; i++) {
         const uint64_t value = limits_in_force(limits, i);
-        if (value == 0 && of_keys) {
+        if (limits_get(limits, i) == 0 && of_keys) {
             continue;
         }
         char name[LIMIT_OPTIONS_NAME_BYTES];
@@ -105,7 +103,7 @@ void limit_options_print(const struct limits *limits, bool of_keys)
             printf("  %-24s %llu\n", name, (unsigned long long)value);
         }
     }
-    if (!of_keys) {
+    if (!of_keys || limits->priority != 0) {
         printf("  %-24s %s\n", "priority", priority_name(limits->priority));
     }
     if (!of_keys || limits->models[0] != '\0') {

@@ -20,6 +20,20 @@ realm_status account_create(const struct account_options *options,
     return REALM_OK;
 }
 
+realm_status account_create_part(struct account *whole,
+                                 const struct account_options *options,
+                                 struct account **out,
+                                 struct realm_error *error)
+{
+    struct account_options own = *options;
+    memcpy(own.label, whole->label, sizeof own.label);
+    memcpy(own.domain, whole->domain, sizeof own.domain);
+    REALM_TRY(account_create(&own, out, error));
+    account_retain(whole);
+    (*out)->whole = whole;
+    return REALM_OK;
+}
+
 void account_configure(struct account *account, const struct account_options *options)
 {
     atomic_store_explicit(
@@ -37,9 +51,12 @@ void account_retain(struct account *account)
 
 void account_release(struct account *account)
 {
-    if (account != NULL &&
-        atomic_fetch_sub_explicit(&account->owners, 1, memory_order_acq_rel) == 1) {
+    /* The last owner of a part gives up the part's hold of the whole. */
+    while (account != NULL &&
+           atomic_fetch_sub_explicit(&account->owners, 1, memory_order_acq_rel) == 1) {
+        struct account *const whole = account->whole;
         alloc_free(account);
+        account = whole;
     }
 }
 
@@ -48,7 +65,27 @@ const char *account_label(const struct account *account)
     return account->label;
 }
 
-bool account_try_enter(struct account *account)
+uint32_t account_page_cap(const struct account *account)
+{
+    const uint32_t own = atomic_load_explicit(&account->max_pages, memory_order_relaxed);
+    if (account->whole == NULL) {
+        return own;
+    }
+    const uint32_t all = atomic_load_explicit(&account->whole->max_pages, memory_order_relaxed);
+    return own == 0 || (all != 0 && all < own) ? all : own;
+}
+
+int32_t account_priority(const struct account *account)
+{
+    const int32_t own = atomic_load_explicit(&account->priority, memory_order_relaxed);
+    if (account->whole == NULL) {
+        return own;
+    }
+    const int32_t all = atomic_load_explicit(&account->whole->priority, memory_order_relaxed);
+    return own < 0 && own < all ? own : all;
+}
+
+static bool try_enter(struct account *account)
 {
     const uint32_t max_waiting = atomic_load_explicit(&account->max_waiting, memory_order_relaxed);
     const uint32_t max_running = atomic_load_explicit(&account->max_running, memory_order_relaxed);
@@ -57,13 +94,32 @@ bool account_try_enter(struct account *account)
         return true;
     }
     atomic_fetch_sub(&account->pending, 1);
-    atomic_fetch_add_explicit(&account->rejected, 1, memory_order_relaxed);
+    return false;
+}
+
+bool account_try_enter(struct account *account)
+{
+    struct account *refuser = account;
+    if (try_enter(account)) {
+        if (account->whole == NULL || try_enter(account->whole)) {
+            return true;
+        }
+        atomic_fetch_sub(&account->pending, 1);
+        refuser = account->whole;
+    }
+    atomic_fetch_add_explicit(&refuser->rejected, 1, memory_order_relaxed);
+    if (refuser->whole != NULL) {
+        atomic_fetch_add_explicit(&refuser->whole->rejected, 1, memory_order_relaxed);
+    }
     return false;
 }
 
 void account_leave(struct account *account)
 {
     atomic_fetch_sub(&account->pending, 1);
+    if (account->whole != NULL) {
+        atomic_fetch_sub(&account->whole->pending, 1);
+    }
 }
 
 void account_stats(const struct account *account, struct account_stats *out)

@@ -1,6 +1,10 @@
 /* A tenant as the engine sees it: a weight, a priority, caps, and the secret under which its
  * prefixes are found.  The engine knows no names and no keys.
  *
+ * A tenant's account may have parts, such as one of its keys: what a part asks for is the tenant's,
+ * counted to it and bounded by its caps, and by the part's own; among the tenant's requests the
+ * parts take turns by their weights.
+ *
  * Counted: the creator holds one reference, and each generation one more, so it may be released
  * while requests run.  All functions are for any thread. */
 #ifndef REALM_ENGINE_ACCOUNT_H
@@ -27,6 +31,13 @@ struct account_options {
 REALM_MUST_CHECK realm_status account_create(const struct account_options *options,
                                              struct account **out,
                                              struct realm_error *error);
+/* A part of an account that is no part itself, with its label and domain; options: weight (among
+ * the parts), priority (below zero: at most this; otherwise the whole's) and caps.  Keeps the whole
+ * alive. */
+REALM_MUST_CHECK realm_status account_create_part(struct account *whole,
+                                                  const struct account_options *options,
+                                                  struct account **out,
+                                                  struct realm_error *error);
 /* Takes weight, priority and caps from options; acts from the next step on. */
 void account_configure(struct account *account, const struct account_options *options);
 void account_retain(struct account *account);
@@ -43,6 +54,7 @@ struct account_stats {
     uint32_t pending;  /* requests submitted and not done */
 };
 
+/* Of a part: only what it was refused, and what is pending; the rest is the whole's. */
 void account_stats(const struct account *account, struct account_stats *out);
 
 #endif

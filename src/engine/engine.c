@@ -181,8 +181,7 @@ check_request(const struct request *request, uint32_t *max_tokens, struct realm_
         }
     }
     REALM_TRY(sampler_check(&request->sampling, vocabulary, error));
-    const uint32_t max_pages =
-        atomic_load_explicit(&request->account->max_pages, memory_order_relaxed);
+    const uint32_t max_pages = account_page_cap(request->account);
     if (max_pages > 0 && request->n_prompt / PAGE_TOKENS >= max_pages) {
         return realm_error_set(error,
                                REALM_INVALID_ARGUMENT,

@@ -17,52 +17,74 @@ static bool is_less(uint64_t a, uint64_t b)
     return (int64_t)(a - b) < 0;
 }
 
-static uint64_t least_counter(const struct fairness *fairness)
+static uint64_t least_counter(const struct turns *turns)
 {
-    uint64_t least = fairness->active != NULL ? fairness->active->served : fairness->floor;
-    for (const struct account *a = fairness->active; a != NULL; a = a->next) {
-        least = is_less(a->served, least) ? a->served : least;
+    uint64_t least = turns->active != NULL ? turns->active->served : turns->floor;
+    for (const struct turn *t = turns->active; t != NULL; t = t->next) {
+        least = is_less(t->served, least) ? t->served : least;
     }
     return least;
 }
 
-void fairness_arrive(struct fairness *fairness, struct account *account)
+static void arrive(struct turns *turns, struct turn *turn)
 {
-    if (account->n_active++ > 0) {
+    if (turn->n_active++ > 0) {
         return;
     }
-    const uint64_t least = least_counter(fairness);
-    if (!account->joined || is_less(account->served, least)) {
-        account->served = least;
+    const uint64_t least = least_counter(turns);
+    if (!turn->joined || is_less(turn->served, least)) {
+        turn->served = least;
     }
-    account->joined = true;
-    account->next = fairness->active;
-    fairness->active = account;
+    turn->joined = true;
+    turn->next = turns->active;
+    turns->active = turn;
+}
+
+static void depart(struct turns *turns, struct turn *turn)
+{
+    if (!REALM_INVARIANT(turn->n_active > 0)) {
+        return;
+    }
+    turn->n_active--;
+    if (turn->n_active > 0) {
+        return;
+    }
+    struct turn **link = &turns->active;
+    while (*link != NULL && *link != turn) {
+        link = &(*link)->next;
+    }
+    if (*link == turn) {
+        *link = turn->next;
+    }
+    turn->next = NULL;
+    turns->floor = turn->served;
+}
+
+void fairness_arrive(struct fairness *fairness, struct account *account)
+{
+    struct account *const whole = account_whole(account);
+    arrive(&fairness->accounts, &whole->turn);
+    arrive(&whole->parts, &account->part_turn);
 }
 
 void fairness_depart(struct fairness *fairness, struct account *account)
 {
-    if (!REALM_INVARIANT(account->n_active > 0)) {
-        return;
-    }
-    account->n_active--;
-    if (account->n_active > 0) {
-        return;
-    }
-    struct account **link = &fairness->active;
-    while (*link != NULL && *link != account) {
-        link = &(*link)->next;
-    }
-    if (*link == account) {
-        *link = account->next;
-    }
-    account->next = NULL;
-    fairness->floor = account->served;
+    struct account *const whole = account_whole(account);
+    depart(&whole->parts, &account->part_turn);
+    depart(&fairness->accounts, &whole->turn);
 }
 
+static uint32_t weight_of(const struct account *account)
+{
+    return atomic_load_explicit(&account->weight, memory_order_relaxed);
+}
+
+/* What is asked for in the name of the whole, by none of its parts, weighs 1 among them. */
 static void charge(struct account *account, uint64_t n_units)
 {
-    account->served += n_units / atomic_load_explicit(&account->weight, memory_order_relaxed);
+    struct account *const whole = account_whole(account);
+    whole->turn.served += n_units / weight_of(whole);
+    account->part_turn.served += n_units / (account != whole ? weight_of(account) : 1);
 }
 
 void fairness_charge_prompt(const struct fairness *fairness,
@@ -81,7 +103,13 @@ void fairness_charge_completion(const struct fairness *fairness,
 
 bool fairness_before(const struct account *a, const struct account *b)
 {
-    const int32_t priority_a = atomic_load_explicit(&a->priority, memory_order_relaxed);
-    const int32_t priority_b = atomic_load_explicit(&b->priority, memory_order_relaxed);
-    return priority_a != priority_b ? priority_a > priority_b : is_less(a->served, b->served);
+    const int32_t priority_a = account_priority(a);
+    const int32_t priority_b = account_priority(b);
+    const struct account *const whole_a = account_whole_of(a);
+    const struct account *const whole_b = account_whole_of(b);
+    if (priority_a != priority_b) {
+        return priority_a > priority_b;
+    }
+    return whole_a != whole_b ? is_less(whole_a->turn.served, whole_b->turn.served)
+                              : is_less(a->part_turn.served, b->part_turn.served);
 }

@@ -12,6 +12,9 @@
  * given: 2 * completion_weight * max_sequences * tokens of the longest request.
  * (tests/unit/test_engine_fairness.c)
  *
+ * Parts of an account (keys with a weight of their own) take turns in the same way inside it: two
+ * of one whole are told apart by the parts' counters, all others by those of the wholes.
+ *
  * Engine thread only. */
 #ifndef REALM_ENGINE_FAIRNESS_H
 #define REALM_ENGINE_FAIRNESS_H
@@ -24,8 +27,7 @@
 struct fairness {
     uint32_t prompt_weight; /* what a token counts; both constant */
     uint32_t completion_weight;
-    struct account *active; /* accounts with generations in the engine */
-    uint64_t floor;         /* counter of the last one that left: none starts below */
+    struct turns accounts; /* whole ones, with generations in the engine */
 };
 
 /* A generation of the account has come, or has gone. */

@@ -578,7 +578,7 @@ static void charge(struct held *held)
 static void count_token(struct held *held)
 {
     stats_add(&held->session->model->stats.completion_tokens, 1);
-    stats_add(&held->session->account->completion_tokens, 1);
+    stats_add(&account_whole(held->session->account)->completion_tokens, 1);
 }
 
 /* NOLINTNEXTLINE(misc-no-recursion): as deep as forks of forks wait for each other */

@@ -3,12 +3,46 @@
 #include "engine/generation.h"
 #include "engine/held.h"
 
+/* --- what is counted of accounts in a step, of a part and of its whole --------------------------
+ */
+
+static void count_running(struct account *account, int32_t n)
+{
+    for (struct account *a = account; a != NULL; a = a->whole) {
+        a->step_running = (uint32_t)((int64_t)a->step_running + n);
+    }
+}
+
+static void count_pages(struct account *account, int64_t n)
+{
+    for (struct account *a = account; a != NULL; a = a->whole) {
+        a->step_pages = (uint32_t)(a->step_pages + n);
+    }
+}
+
+static void count_idle_pages(struct account *account, int64_t n)
+{
+    for (struct account *a = account; a != NULL; a = a->whole) {
+        a->step_idle_pages = (uint32_t)(a->step_idle_pages + n);
+    }
+}
+
+static void forget_counts(struct account *account)
+{
+    for (struct account *a = account; a != NULL; a = a->whole) {
+        a->step_running = 0;
+        a->step_pages = 0;
+        a->step_idle_pages = 0;
+        a->step_decodes = false;
+    }
+}
+
 void scheduler_preempt(struct engine_model *model, struct sequence *sequence)
 {
     struct account *const account = sequence->generation->account;
-    account->step_running--;
-    account->step_pages -= page_table_n_pages(sequence->pages);
-    atomic_fetch_add_explicit(&account->preemptions, 1, memory_order_relaxed);
+    count_running(account, -1);
+    count_pages(account, -(int64_t)page_table_n_pages(sequence->pages));
+    atomic_fetch_add_explicit(&account_whole(account)->preemptions, 1, memory_order_relaxed);
     sequence_list_remove(&model->running, sequence);
     page_table_truncate(sequence->pages, 0);
     sequence->n_computed = 0;
@@ -34,10 +68,7 @@ static void begin_list(const struct sequence_list *list)
     for (struct sequence *s = list->first; s != NULL; s = s->next) {
         s->step_rows = 0;
         s->step_passed = false;
-        s->generation->account->step_running = 0;
-        s->generation->account->step_pages = 0;
-        s->generation->account->step_idle_pages = 0;
-        s->generation->account->step_decodes = false;
+        forget_counts(s->generation->account);
         if (s->held != NULL) {
             held_count_ring_room(s->held);
         } else if (s->state != SEQUENCE_IDLE) {
@@ -46,10 +77,10 @@ static void begin_list(const struct sequence_list *list)
     }
 }
 
-static void count_idle_pages(const struct sequence_list *list)
+static void count_idle(const struct sequence_list *list)
 {
     for (struct sequence *s = list->first; s != NULL; s = s->next) {
-        s->generation->account->step_idle_pages += page_table_n_pages(s->pages);
+        count_idle_pages(s->generation->account, page_table_n_pages(s->pages));
     }
 }
 
@@ -63,13 +94,13 @@ static void begin(struct engine_model *model)
     begin_list(&model->running);
     begin_list(&model->waiting);
     begin_list(&model->idle);
-    count_idle_pages(&model->waiting);
-    count_idle_pages(&model->idle);
+    count_idle(&model->waiting);
+    count_idle(&model->idle);
     for (struct sequence *s = model->running.first; s != NULL; s = s->next) {
         struct account *const account = s->generation->account;
-        account->step_running++;
-        account->step_pages += page_table_n_pages(s->pages);
-        account->step_decodes |= s->state == SEQUENCE_DECODE;
+        count_running(account, 1);
+        count_pages(account, page_table_n_pages(s->pages));
+        account_whole(account)->step_decodes |= s->state == SEQUENCE_DECODE;
     }
 }
 
@@ -92,21 +123,28 @@ static uint32_t n_pages_to_go(const struct sequence *s)
  * that tells them apart. */
 static bool goes_before(const struct account *a, const struct account *b)
 {
-    return fairness_before(a, b) ||
-           (!fairness_before(b, a) && a->step_running == 0 && b->step_running > 0);
+    const struct account *const whole_a = account_whole_of(a);
+    const struct account *const whole_b = account_whole_of(b);
+    const uint32_t n_a = whole_a != whole_b ? whole_a->step_running : a->step_running;
+    const uint32_t n_b = whole_a != whole_b ? whole_b->step_running : b->step_running;
+    return fairness_before(a, b) || (!fairness_before(b, a) && n_a == 0 && n_b > 0);
 }
 
 /* Whether the account's caps let a waiting sequence in.  One that passes its account's cap of pages
  * alone never may. */
 static bool may_enter(struct sequence *s)
 {
-    const struct account *const account = s->generation->account;
-    const uint32_t max_pages = atomic_load_explicit(&account->max_pages, memory_order_relaxed);
     const uint32_t n_pages = page_table_n_pages(s->pages) + n_pages_to_go(s);
-    s->page_cap_passed = !cap_allows(max_pages, n_pages);
-    return cap_allows(atomic_load_explicit(&account->max_running, memory_order_relaxed),
-                      account->step_running + 1u) &&
-           cap_allows(max_pages, (uint64_t)account->step_pages + n_pages);
+    s->page_cap_passed = !cap_allows(account_page_cap(s->generation->account), n_pages);
+    for (const struct account *a = s->generation->account; a != NULL; a = a->whole) {
+        if (!cap_allows(atomic_load_explicit(&a->max_running, memory_order_relaxed),
+                        a->step_running + 1u) ||
+            !cap_allows(atomic_load_explicit(&a->max_pages, memory_order_relaxed),
+                        (uint64_t)a->step_pages + n_pages)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* The waiting sequence that is to enter first, or NULL. */
@@ -142,7 +180,7 @@ static struct sequence *find_victim(const struct engine_model *model, const stru
     struct sequence *worst = NULL;
     for (struct sequence *s = model->running.first; s != NULL; s = s->next) {
         const struct account *const account = s->generation->account;
-        if (s->step_rows == 0 && (only == NULL || account == only) &&
+        if (s->step_rows == 0 && (only == NULL || account_is_of(account, only)) &&
             (worst == NULL || !fairness_before(account, worst->generation->account))) {
             worst = s;
         }
@@ -171,15 +209,20 @@ void scheduler_unpark(struct engine_model *model, struct sequence *sequence)
 
 bool scheduler_may_go_on(const struct engine_model *model, const struct sequence *sequence)
 {
-    const struct account *const account = sequence->generation->account;
-    uint32_t n_running = 0;
-    for (const struct sequence *s = model->running.first; s != NULL; s = s->next) {
-        n_running += s->generation->account == account;
+    if (page_table_n_pages(sequence->pages) == 0 || model->running.length >= model->max_sequences) {
+        return false;
     }
-    return page_table_n_pages(sequence->pages) > 0 &&
-           model->running.length < model->max_sequences &&
-           cap_allows(atomic_load_explicit(&account->max_running, memory_order_relaxed),
-                      n_running + 1u);
+    for (const struct account *a = sequence->generation->account; a != NULL; a = a->whole) {
+        uint32_t n_running = 0;
+        for (const struct sequence *s = model->running.first; s != NULL; s = s->next) {
+            n_running += account_is_of(s->generation->account, a);
+        }
+        if (!cap_allows(atomic_load_explicit(&a->max_running, memory_order_relaxed),
+                        n_running + 1u)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Takes the pages of one sequence that does not run: the one idle for longest, else one that waits
@@ -188,13 +231,13 @@ static bool
 reclaim(struct engine_model *model, const struct account *only, const struct sequence *except)
 {
     struct sequence *s = model->idle.first;
-    while (s != NULL && only != NULL && s->generation->account != only) {
+    while (s != NULL && only != NULL && !account_is_of(s->generation->account, only)) {
         s = s->next;
     }
     struct sequence *w = s != NULL ? NULL : model->waiting.first;
     for (; w != NULL; w = w->next) {
         if (w != except && page_table_n_pages(w->pages) > 0 &&
-            (only == NULL || w->generation->account == only)) {
+            (only == NULL || account_is_of(w->generation->account, only))) {
             s = w;
         }
     }
@@ -202,19 +245,20 @@ reclaim(struct engine_model *model, const struct account *only, const struct seq
         return false;
     }
     scheduler_unpark(model, s);
-    s->generation->account->step_idle_pages -= page_table_n_pages(s->pages);
+    count_idle_pages(s->generation->account, -(int64_t)page_table_n_pages(s->pages));
     sequence_rewind(s, 0);
     return true;
 }
 
-/* Does so until n_needed pages are free, and within the account's cap, as far as it goes. */
+/* Does so until n_needed pages are free, and within the account's caps, as far as it goes. */
 static void
 reclaim_for(struct engine_model *model, const struct sequence *sequence, uint64_t n_needed)
 {
-    const struct account *const account = sequence->generation->account;
-    const uint32_t cap = atomic_load_explicit(&account->max_pages, memory_order_relaxed);
-    while (!cap_allows(cap, (uint64_t)account->step_pages + account->step_idle_pages + n_needed) &&
-           reclaim(model, account, sequence)) {
+    for (const struct account *a = sequence->generation->account; a != NULL; a = a->whole) {
+        const uint32_t cap = atomic_load_explicit(&a->max_pages, memory_order_relaxed);
+        while (!cap_allows(cap, (uint64_t)a->step_pages + a->step_idle_pages + n_needed) &&
+               reclaim(model, a, sequence)) {
+        }
     }
     while (n_needed > page_pool_n_free(model->pool) && reclaim(model, NULL, sequence)) {
     }
@@ -244,9 +288,11 @@ static bool take_ring_room(struct sequence *sequence)
 
 /* Keeps the account under its cap of pages: its other sequences go first; one that passes the cap
  * alone can never go on.  False: not in this step. */
-static bool fit_account(struct engine_model *model, struct sequence *sequence, uint32_t n_needed)
+static bool fit_account(struct engine_model *model,
+                        struct sequence *sequence,
+                        const struct account *account,
+                        uint32_t n_needed)
 {
-    struct account *const account = sequence->generation->account;
     const uint32_t cap = atomic_load_explicit(&account->max_pages, memory_order_relaxed);
     while (!cap_allows(cap, (uint64_t)account->step_pages + n_needed)) {
         struct sequence *const victim = find_victim(model, account);
@@ -266,13 +312,23 @@ static bool fit_account(struct engine_model *model, struct sequence *sequence, u
     return true;
 }
 
+/* So under the caps of its account and of that one's whole. */
+static bool fit_accounts(struct engine_model *model, struct sequence *sequence, uint32_t n_needed)
+{
+    const struct account *a = sequence->generation->account;
+    while (a != NULL && fit_account(model, sequence, a, n_needed)) {
+        a = a->whole;
+    }
+    return a == NULL;
+}
+
 /* Reserves pages for n_rows more tokens of a running sequence, preempting others when there are too
  * few.  False: the sequence itself had to go, or it cannot get them now. */
 static bool reserve(struct engine_model *model, struct sequence *sequence, uint32_t n_rows)
 {
     const uint32_t n_before = page_table_n_pages(sequence->pages);
     reclaim_for(model, sequence, page_table_needs(sequence->pages, n_rows));
-    if (!fit_account(model, sequence, page_table_needs(sequence->pages, n_rows))) {
+    if (!fit_accounts(model, sequence, page_table_needs(sequence->pages, n_rows))) {
         return false;
     }
     while (page_table_needs(sequence->pages, n_rows) > page_pool_n_free(model->pool)) {
@@ -288,7 +344,8 @@ static bool reserve(struct engine_model *model, struct sequence *sequence, uint3
     if (page_table_reserve(sequence->pages, n_rows, &model->copies, NULL) != REALM_OK) {
         return false;
     }
-    sequence->generation->account->step_pages += page_table_n_pages(sequence->pages) - n_before;
+    count_pages(sequence->generation->account,
+                (int64_t)page_table_n_pages(sequence->pages) - n_before);
     return true;
 }
 
@@ -310,7 +367,7 @@ static uint32_t pick(struct engine_model *model, struct sequence *sequence, uint
 static uint32_t
 n_grace(const struct engine_model *model, const struct sequence *sequence, uint32_t n_rows_left)
 {
-    const struct account *const account = sequence->generation->account;
+    const struct account *const account = account_whole_of(sequence->generation->account);
     const uint32_t n_room = model->max_rows - model->n_picked_rows - n_rows_left;
     const bool is_alone = account->step_running <= (sequence->state != SEQUENCE_WAITING);
     const uint32_t n_grace = is_alone ? n_rows_left : n_rows_left / 2;
@@ -431,9 +488,9 @@ static uint32_t enter(struct engine_model *model, struct sequence *s, uint32_t n
     sequence_list_remove(&model->waiting, s);
     s->state = SEQUENCE_PREFILL;
     sequence_list_append(&model->running, s);
-    s->generation->account->step_running++;
-    s->generation->account->step_idle_pages -= n_pages_before;
-    s->generation->account->step_pages += page_table_n_pages(s->pages);
+    count_running(s->generation->account, 1);
+    count_idle_pages(s->generation->account, -(int64_t)n_pages_before);
+    count_pages(s->generation->account, page_table_n_pages(s->pages));
     return pick(model, s, n_rows);
 }
 
@@ -442,7 +499,7 @@ static uint32_t enter(struct engine_model *model, struct sequence *s, uint32_t n
 static void make_place(struct engine_model *model)
 {
     const struct sequence *const waiting = next_waiting(model);
-    if (waiting == NULL || waiting->generation->account->step_running > 0) {
+    if (waiting == NULL || account_whole(waiting->generation->account)->step_running > 0) {
         return;
     }
     const uint32_t needs = n_pages_to_go(waiting);
@@ -450,7 +507,7 @@ static void make_place(struct engine_model *model)
     while (model->running.length >= model->max_sequences ||
            needs + model->running.length > page_pool_n_free(model->pool)) {
         struct sequence *const victim = find_victim(model, NULL);
-        if (victim == NULL || victim->generation->account->step_running < 2 ||
+        if (victim == NULL || account_whole(victim->generation->account)->step_running < 2 ||
             !goes_before(waiting->generation->account, victim->generation->account)) {
             return;
         }
@@ -502,9 +559,9 @@ static uint32_t go_on(struct engine_model *model, struct sequence *s, uint32_t n
 {
     struct account *const account = s->generation->account;
     s->step_passed = true;
-    account->step_pages -= page_table_n_pages(s->pages);
+    count_pages(account, -(int64_t)page_table_n_pages(s->pages));
     adopt_pages(model, s);
-    account->step_pages += page_table_n_pages(s->pages);
+    count_pages(account, page_table_n_pages(s->pages));
     count_cached(s);
     const uint32_t n_rows = rows_left(model, s, n_rows_left);
     if (next_page_is_coming(model, s) || !take_ring_room(s) || !reserve(model, s, n_rows)) {
@@ -561,7 +618,7 @@ static bool pick_newcomers(struct engine_model *model, uint32_t n_target)
     bool came = false;
     while (rows_within(model, n_target) > 0) {
         struct sequence *const s = next_prompt(model, model->running.length < model->max_sequences);
-        if (s == NULL || s->generation->account->step_decodes) {
+        if (s == NULL || account_whole(s->generation->account)->step_decodes) {
             break;
         }
         pick_decoding(model, n_target, s->generation->account);

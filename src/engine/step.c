@@ -62,7 +62,7 @@ static void count_token(const struct step *step, struct sequence *sequence)
     struct stats *const stats = &step->model->stats;
     struct generation *const generation = sequence->generation;
     stats_add(&stats->completion_tokens, 1);
-    stats_add(&generation->account->completion_tokens, 1);
+    stats_add(&account_whole(generation->account)->completion_tokens, 1);
     fairness_charge_completion(step->model->fairness, generation->account, 1);
     if (sequence->last_token_ns != 0) {
         stats_observe(stats, ENGINE_INTER_TOKEN_LATENCY, step->now_ns - sequence->last_token_ns);
@@ -174,7 +174,7 @@ static void charge_prompt(const struct step *step, struct sequence *sequence)
         const uint32_t n = n_done - sequence->n_charged;
         if (sequence->held != NULL) {
             stats_add(&step->model->stats.prompt_tokens, n);
-            stats_add(&sequence->generation->account->prompt_tokens, n);
+            stats_add(&account_whole(sequence->generation->account)->prompt_tokens, n);
         }
         fairness_charge_prompt(step->model->fairness, sequence->generation->account, n);
         sequence->n_charged = n_done;
@@ -185,8 +185,8 @@ static void count_prompt(struct stats *stats, const struct generation *generatio
 {
     stats_add(&stats->prompt_tokens, generation->n_prompt);
     stats_add(&stats->cached_tokens, generation->n_cached);
-    stats_add(&generation->account->prompt_tokens, generation->n_prompt);
-    stats_add(&generation->account->cached_tokens, generation->n_cached);
+    stats_add(&account_whole(generation->account)->prompt_tokens, generation->n_prompt);
+    stats_add(&account_whole(generation->account)->cached_tokens, generation->n_cached);
 }
 
 /* Keeps what the logits were made of; the answer is complete then. */
@@ -328,7 +328,7 @@ static void end_capped(struct step *step, const struct sequence_list *list)
             "after %u tokens the request needs more than the %u KV pages of %u tokens that its "
             "account may hold",
             s->n_tokens,
-            atomic_load_explicit(&s->generation->account->max_pages, memory_order_relaxed),
+            account_page_cap(s->generation->account),
             (unsigned)PAGE_TOKENS);
         fail_sequence(step, s, &error);
         if (s->held != NULL) {

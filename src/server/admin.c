@@ -87,13 +87,14 @@ realm_status admin_read_text(
     return REALM_OK;
 }
 
-static realm_status
-read_priority(const char *field, const json_t *value, int32_t *out, struct problem *problem)
+/* A key's is at most normal. */
+static realm_status read_priority(
+    const char *field, const json_t *value, bool of_key, int32_t *out, struct problem *problem)
 {
     static const char *const names[] = {"low", "normal", "high"};
     char text[16] = "";
     REALM_TRY(admin_read_text(field, value, text, sizeof text, problem));
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < (of_key ? 2 : 3); i++) {
         if (strcmp(text, names[i]) == 0) {
             *out = i - 1;
             return REALM_OK;
@@ -102,8 +103,9 @@ read_priority(const char *field, const json_t *value, int32_t *out, struct probl
     return problem_set(problem,
                        REALM_INVALID_ARGUMENT,
                        field,
-                       "priority is \"%s\" and must be low, normal or high",
-                       text);
+                       "priority is \"%s\" and must be %s",
+                       text,
+                       of_key ? "low or normal" : "low, normal or high");
 }
 
 /* An array of names becomes the list with commas that limits have. */
@@ -169,8 +171,8 @@ realm_status admin_read_limit(struct limits *limits,
     if (strcmp(field, "models") == 0) {
         return read_models(limits, field, value, problem);
     }
-    if (strcmp(field, "priority") == 0 && !of_key) {
-        return read_priority(field, value, &limits->priority, problem);
+    if (strcmp(field, "priority") == 0) {
+        return read_priority(field, value, of_key, &limits->priority, problem);
     }
     for (size_t i = 0; i < N_LIMITS; i++) {
         const struct limit_row *const row = limits_row(i);
@@ -215,13 +217,11 @@ void admin_write_limits(const struct limits *limits, bool of_key, struct strbuf 
                 out, ",\"%s\":%llu", row->name, (unsigned long long)limits_in_force(limits, i));
         }
     }
-    if (!of_key) {
-        admin_write_text("priority",
-                         limits->priority < 0   ? "low"
-                         : limits->priority > 0 ? "high"
-                                                : "normal",
-                         out);
-    }
+    admin_write_text("priority",
+                     limits->priority < 0   ? "low"
+                     : limits->priority > 0 ? "high"
+                                            : "normal",
+                     out);
     write_models(limits->models, out);
 }
 

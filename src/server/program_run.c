@@ -187,22 +187,14 @@ static const struct source_type source_type = {
 /* --- beginning ---------------------------------------------------------------------------------
  */
 
-_Static_assert(sizeof(struct program_limits) == 10 * sizeof(uint64_t), "limits_of names them all");
-
 /* A limit that the tenant's record leaves open is the sandbox's own. */
 static struct sandbox_limits limits_of(const struct program_limits *own)
 {
     return (struct sandbox_limits){
-        .cpu_ms = own->cpu_ms,
-        .fuel = own->fuel,
-        .memory_bytes = own->memory_bytes,
-        .instances = own->instances,
-        .sequence_tokens = own->sequence_tokens,
-        .output_bytes = own->output_bytes,
-        .stored_bytes = own->stored_bytes,
-        .module_bytes = own->module_bytes,
-        .compile_ms = own->compile_ms,
-        .programs = own->programs,
+#define LIMIT(name, most, keys, help)
+#define PROGRAM_LIMIT(name, field, most, help) .field = own->field,
+#include "tenant/limits.def"
+#undef LIMIT
     };
 }
 

@@ -64,6 +64,11 @@ realm_status limits_check(const struct limits *limits, bool of_key, struct realm
                                    rows[i].name);
         }
     }
+    if (of_key && limits->priority > 0) {
+        return realm_error_set(error,
+                               REALM_INVALID_ARGUMENT,
+                               "a key's priority is low or normal: none goes before its tenant");
+    }
     return REALM_OK;
 }
 

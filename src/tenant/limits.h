@@ -10,7 +10,7 @@ struct limits {
 #define LIMIT(name, most, keys, help) uint64_t name;
 #include "tenant/limits.def"
 #undef LIMIT
-    int32_t priority;                 /* of the tenant's requests: higher goes first */
+    int32_t priority;                 /* of requests: higher goes first; of a key's, at most 0 */
     char models[LIMITS_MODELS_BYTES]; /* names with commas between; "": all */
 };
 

@@ -23,6 +23,7 @@ struct tenant {
 struct tenant_key {
     struct key_record record;
     struct tenant *tenant;
+    struct account *account; /* the tenant's, or a part of it */
     struct quota *quota;
 };
 
@@ -51,13 +52,18 @@ static struct tenant *find_tenant(const struct tenant_registry *registry, int64_
     return tenant;
 }
 
+static struct account_options account_limits_of(const struct limits *limits)
+{
+    return (struct account_options){.weight = (uint32_t)limits->weight,
+                                    .priority = limits->priority,
+                                    .max_running = (uint32_t)limits->max_running,
+                                    .max_waiting = (uint32_t)limits->max_waiting,
+                                    .max_pages = (uint32_t)limits->max_pages};
+}
+
 static struct account_options account_options_of(const struct tenant_record *record)
 {
-    struct account_options options = {.weight = (uint32_t)record->limits.weight,
-                                      .priority = record->limits.priority,
-                                      .max_running = (uint32_t)record->limits.max_running,
-                                      .max_waiting = (uint32_t)record->limits.max_waiting,
-                                      .max_pages = (uint32_t)record->limits.max_pages};
+    struct account_options options = account_limits_of(&record->limits);
     (void)snprintf(options.label, sizeof options.label, "%s", record->name);
     memcpy(options.domain, record->domain, sizeof options.domain);
     return options;
@@ -126,9 +132,19 @@ take_tenant(void *context, const struct tenant_record *record, struct realm_erro
 static void free_key(struct tenant_key *key)
 {
     if (key != NULL) {
+        account_release(key->account);
         quota_release(key->quota);
         alloc_free(key);
     }
+}
+
+/* The key as it was when the store was last read; NULL: it is new. */
+static const struct tenant_key *key_before(const struct tenant_registry *registry,
+                                           const struct tenant_key *key)
+{
+    return registry->keys_before != NULL
+               ? map_get(registry->keys_before, key->record.hash, sizeof key->record.hash)
+               : NULL;
 }
 
 /* What a key has used goes on to count when the store is read again. */
@@ -136,10 +152,7 @@ static realm_status
 take_quota(struct tenant_registry *registry, struct tenant_key *key, struct realm_error *error)
 {
     const struct quota_limits limits = quota_limits_of(&key->record.limits);
-    const struct tenant_key *const before =
-        registry->keys_before != NULL
-            ? map_get(registry->keys_before, key->record.hash, sizeof key->record.hash)
-            : NULL;
+    const struct tenant_key *const before = key_before(registry, key);
     if (before == NULL) {
         struct quota_used used;
         REALM_TRY(usage_of_key(registry->usage, key->record.id, &used, error));
@@ -148,6 +161,31 @@ take_quota(struct tenant_registry *registry, struct tenant_key *key, struct real
     quota_configure(before->quota, &limits);
     quota_retain(before->quota);
     key->quota = before->quota;
+    return REALM_OK;
+}
+
+static bool wants_account(const struct limits *limits)
+{
+    return limits->weight > 0 || limits->priority < 0 || limits->max_running > 0 ||
+           limits->max_waiting > 0 || limits->max_pages > 0;
+}
+
+/* A key with a share or caps of its own has a part of the tenant's account.  It keeps that, for its
+ * requests run in it. */
+static realm_status
+take_account(struct tenant_registry *registry, struct tenant_key *key, struct realm_error *error)
+{
+    const struct account_options options = account_limits_of(&key->record.limits);
+    const struct tenant_key *const before = key_before(registry, key);
+    if (before != NULL && before->account != before->tenant->account) {
+        account_configure(before->account, &options);
+        key->account = before->account;
+    } else if (wants_account(&key->record.limits)) {
+        return account_create_part(key->tenant->account, &options, &key->account, error);
+    } else {
+        key->account = key->tenant->account;
+    }
+    account_retain(key->account);
     return REALM_OK;
 }
 
@@ -162,9 +200,12 @@ static realm_status put_key(struct tenant_registry *registry,
     }
     key->record = *record;
     key->tenant = tenant;
-    const realm_status status = take_quota(registry, key, error);
+    realm_status status = take_quota(registry, key, error);
+    if (status == REALM_OK) {
+        status = take_account(registry, key, error);
+    }
     if (status != REALM_OK) {
-        alloc_free(key);
+        free_key(key);
         return status;
     }
     free_key(map_remove(registry->keys, record->hash, sizeof record->hash));
@@ -444,7 +485,7 @@ static realm_status check_key(const struct tenant_registry *registry,
                                given,
                                wanted);
     }
-    out->account = key->tenant->account;
+    out->account = key->account;
     account_retain(out->account);
     out->grant = grant_of(registry, key);
     out->scopes = key->record.scopes;

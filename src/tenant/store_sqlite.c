@@ -73,6 +73,15 @@ static const char *const migrations[] = {
     "ALTER TABLE keys ADD COLUMN program_module_bytes INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE keys ADD COLUMN program_compile_ms INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE keys ADD COLUMN max_programs INTEGER NOT NULL DEFAULT 0;",
+
+    "ALTER TABLE tenants ADD COLUMN program_table_elements INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN program_handles INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN program_host_calls INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE tenants ADD COLUMN program_sequences INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN program_table_elements INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN program_handles INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN program_host_calls INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE keys ADD COLUMN program_sequences INTEGER NOT NULL DEFAULT 0;",
 };
 
 #define N_MIGRATIONS (int)(sizeof migrations / sizeof migrations[0])

@@ -126,6 +126,51 @@ def test_the_context(served):
     assert answer.usage.completion_tokens == 4 and answer.choices[0].finish_reason == "length"
 
 
+def test_the_pages_of_a_key(served):
+    """Of two keys of a tenant one may hold fewer KV pages, of 16 tokens; a change acts on its next request."""
+    server, realm = served
+    wide = key_of(realm, "acme", "--max-pages", "4")
+    narrow = realm("key", "create", "--tenant", "acme", "--max-pages", "2").strip()
+    ask(server, wide, prompt=range(5, 45))
+    error = refused(server, narrow, openai.BadRequestError, prompt=range(5, 45))
+    assert "40 tokens" in error.message and "2 KV pages" in error.message
+    [key_id] = [key["id"] for key in realm.json("key", "list", "--tenant", "acme") if key["max_pages"] == 2]
+    realm("key", "set", key_id, "--max-pages", "0")
+    ask(server, narrow, prompt=range(5, 45))
+    error = refused(server, narrow, openai.BadRequestError, prompt=range(5, 75))
+    assert "4 KV pages" in error.message  # its tenant's
+
+
+def test_the_line_of_a_key(slow):
+    """One request of the key runs and one may wait: of two more, one is refused and the other has its turn later."""
+    server, realm = slow
+    plain = key_of(realm, "acme")
+    key = realm("key", "create", "--tenant", "acme", "--max-running", "1", "--max-waiting", "1").strip()
+
+    def short(client):
+        try:
+            return client.completions.create(model="smollm2", prompt=[5], max_tokens=1).usage.completion_tokens
+        except openai.RateLimitError as error:
+            assert "as many requests running and waiting as it may" in error.message
+            return "refused"
+
+    with client_of(server, key) as client, client_of(server, plain) as other, ThreadPoolExecutor(2) as pool:
+        stream = long_stream(client)
+        more = [pool.submit(short, client) for _ in range(2)]
+        wait_until(lambda: any(one.done() for one in more), what="the refusal")
+        assert short(other) == 1  # its tenant may have more
+        stream.close()
+        assert sorted(str(one.result(60)) for one in more) == ["1", "refused"]
+
+
+def test_a_key_goes_before_nobody(served):
+    server, realm = served
+    key_of(realm, "acme", key_limits=("--priority", "low", "--weight", "3"))
+    [key] = realm.json("key", "list", "--tenant", "acme")
+    assert key["priority"] == "low" and key["weight"] == 3
+    assert "low|normal" in realm("key", "set", key["id"], "--priority", "high", code=2)
+
+
 def test_the_models(served):
     server, realm = served
     key = key_of(realm, "acme", "--models", "large,tiny", key_limits=("--models", "tiny"))
@@ -149,7 +194,7 @@ def test_a_key_has_limits_beside_its_tenants(served):
     for _ in range(3):
         ask(server, second)
     assert "the tenant" in refused(server, second).message
-    assert "weight" in realm("key", "create", "--weight", "2", code=2)
+    assert "program-fuel" in realm("key", "create", "--program-fuel", "2", code=2)
 
 
 def test_limits_hold_under_many_clients(served):

@@ -543,6 +543,11 @@ def bounded(own_server):
     ("program_fuel", 100000, lambda: guest("spin")),
     ("program_memory_bytes", 1 << 16, lambda: guest("above_4gb")),
     ("program_output_bytes", 3, lambda: speaker(text="four")),
+    ("program_table_elements", 1500, lambda: guest("grow_table")),
+    ("program_handles", 10, lambda: guest("handles")),
+    ("program_host_calls", 1000, lambda: guest("storm")),
+    ("program_sequences", 5, lambda: guest("sequences")),
+    ("program_sequence_tokens", 450, lambda: guest("tokens")),
 ])
 def test_a_run_ends_at_its_tenants_own_limit(bounded, name, value, module):
     programs, limit = bounded
@@ -553,13 +558,17 @@ def test_a_run_ends_at_its_tenants_own_limit(bounded, name, value, module):
     assert (error["code"], error["param"]) == ("program_limit_exceeded", inner)
     if inner != "fuel":
         assert str(value) in error["message"]
+    page = programs.server.get("/metrics")[1].decode()
+    assert f'realm_sandbox_breaches_total{{tenant="default",limit="{inner}"}} 1\n' in page
+    wait_until(lambda: any(line["event"] == "program_failed" and line["limit"] == inner
+                           for line in programs.server.log()), what="the log of the breach")
 
 
 def test_a_tenants_own_limits_of_pushing_are_told_counted_and_logged(bounded):
     programs, limit = bounded
     module = speaker(text="hi")
 
-    def refused(name):
+    def refused(name, module=module):
         error = programs.push("second", module, 422)["error"]
         assert (error["code"], error["param"]) == ("program_limit_exceeded", name)
         page = programs.server.get("/metrics")[1].decode()
@@ -572,8 +581,21 @@ def test_a_tenants_own_limits_of_pushing_are_told_counted_and_logged(bounded):
     refused("programs")
     limit(max_programs=0, program_module_bytes=10)
     refused("module_bytes")
-    limit(program_module_bytes=0)
+    limit(program_module_bytes=0, program_compile_ms=1)
+    refused("compile_ms", guest("spin"))  # not one that was compiled before
+    limit(program_compile_ms=0)
     programs.push("second", module)
+
+
+def test_a_tenants_own_bound_of_what_programs_keep(bounded):
+    """A counter that grows by a byte a run: the call that would pass the bound fails, and what was kept stays."""
+    programs, limit = bounded
+    programs.push("counter", guest("world"))
+    programs.run("counter")
+    limit(program_stored_bytes=1)
+    assert programs.run("counter", status=422)["error"]["code"] == "program_failed"
+    limit(program_stored_bytes=0)
+    programs.run("counter")
 
 
 def test_no_more_programs_run_at_once_than_their_tenant_may(bounded):

@@ -40,7 +40,7 @@ static void the_least_served_goes_first(void **state)
     assert_true(fairness_before(b, a));
     fairness_depart(&fairness, a);
     fairness_depart(&fairness, b);
-    assert_null(fairness.active);
+    assert_null(fairness.accounts.active);
     account_release(a);
     account_release(b);
 }
@@ -79,7 +79,7 @@ static void a_counter_that_wraps_changes_nothing(void **state)
     fairness_init(&fairness, 0, 0);
     struct account *const a = tiny_account(1, &(struct account_options){.label = "a"});
     struct account *const b = tiny_account(2, &(struct account_options){.label = "b"});
-    fairness.floor = UINT64_MAX - 5;
+    fairness.accounts.floor = UINT64_MAX - 5;
     fairness_arrive(&fairness, a);
     fairness_charge_prompt(&fairness, a, 1); /* beyond the end */
     fairness_arrive(&fairness, b);
@@ -90,9 +90,9 @@ static void a_counter_that_wraps_changes_nothing(void **state)
     fairness_depart(&fairness, b);
     /* Who is new starts where the others are, not at zero. */
     struct account *const late = tiny_account(3, &(struct account_options){.label = "late"});
-    fairness.floor = UINT64_MAX - 5;
+    fairness.accounts.floor = UINT64_MAX - 5;
     fairness_arrive(&fairness, late);
-    assert_int_equal(late->served, fairness.floor);
+    assert_int_equal(late->turn.served, fairness.accounts.floor);
     fairness_depart(&fairness, late);
     account_release(late);
     account_release(a);
@@ -117,6 +117,95 @@ static void what_tokens_count_can_be_chosen(void **state)
     fairness_depart(&fairness, b);
     account_release(a);
     account_release(b);
+}
+
+static struct account *part_of(struct account *whole, const struct account_options *options)
+{
+    struct account *part;
+    assert_int_equal(account_create_part(whole, options, &part, NULL), REALM_OK);
+    return part;
+}
+
+/* Two keys of one tenant, one with three times the weight, beside another tenant. */
+static void parts_take_turns_inside_their_whole(void **state)
+{
+    (void)state;
+    struct fairness fairness;
+    fairness_init(&fairness, 0, 0);
+    struct account *const whole = tiny_account(1, &(struct account_options){.label = "whole"});
+    struct account *const other = tiny_account(2, &(struct account_options){.label = "other"});
+    struct account *const one = part_of(whole, &(struct account_options){.weight = 1});
+    struct account *const three = part_of(whole, &(struct account_options){.weight = 3});
+    fairness_arrive(&fairness, one);
+    fairness_arrive(&fairness, three);
+    fairness_arrive(&fairness, other);
+    fairness_charge_prompt(&fairness, one, 10);
+    assert_true(fairness_before(three, one));
+    fairness_charge_prompt(&fairness, three, 30);
+    assert_false(fairness_before(one, three) || fairness_before(three, one));
+    /* To the other tenant both are one: what either had counts for both. */
+    fairness_charge_prompt(&fairness, other, 39);
+    assert_true(fairness_before(other, one) && fairness_before(other, three));
+    fairness_charge_prompt(&fairness, other, 2);
+    assert_true(fairness_before(one, other) && fairness_before(three, other));
+    /* A part that comes back is lifted to the others of its whole. */
+    fairness_depart(&fairness, one);
+    fairness_charge_prompt(&fairness, three, 300);
+    fairness_arrive(&fairness, one);
+    assert_false(fairness_before(one, three));
+    fairness_depart(&fairness, one);
+    fairness_depart(&fairness, three);
+    fairness_depart(&fairness, other);
+    assert_null(fairness.accounts.active);
+    assert_null(whole->parts.active);
+    account_release(one);
+    account_release(three);
+    account_release(whole);
+    account_release(other);
+}
+
+static void a_part_goes_before_nobody_its_whole_does_not(void **state)
+{
+    (void)state;
+    struct account *const whole =
+        tiny_account(1, &(struct account_options){.label = "whole", .priority = 1});
+    struct account *const part = part_of(whole, &(struct account_options){.priority = 0});
+    assert_int_equal(account_priority(part), 1);
+    account_configure(part, &(struct account_options){.priority = -1});
+    assert_int_equal(account_priority(part), -1);
+    account_configure(whole, &(struct account_options){.priority = -2});
+    assert_int_equal(account_priority(part), -2);
+    account_configure(part, &(struct account_options){.max_pages = 5});
+    assert_int_equal(account_page_cap(part), 5);
+    account_configure(whole, &(struct account_options){.max_pages = 3});
+    assert_int_equal(account_page_cap(part), 3);
+    account_release(whole); /* the part keeps it */
+    assert_int_equal(account_page_cap(part), 3);
+    account_release(part);
+}
+
+static void a_part_is_counted_in_with_its_whole(void **state)
+{
+    (void)state;
+    const struct account_options two = {.max_running = 1, .max_waiting = 1};
+    const struct account_options three = {.label = "whole", .max_running = 1, .max_waiting = 2};
+    struct account_stats stats;
+    struct account *const whole = tiny_account(1, &three);
+    struct account *const part = part_of(whole, &two);
+    assert_true(account_try_enter(part) && account_try_enter(part));
+    assert_false(account_try_enter(part)); /* its own cap */
+    assert_true(account_try_enter(whole));
+    account_leave(part);
+    assert_true(account_try_enter(whole));
+    assert_false(account_try_enter(part)); /* that of the whole */
+    account_stats(part, &stats);
+    assert_int_equal(stats.pending, 1);
+    assert_int_equal(stats.rejected, 1);
+    account_stats(whole, &stats);
+    assert_int_equal(stats.pending, 3);
+    assert_int_equal(stats.rejected, 2);
+    account_release(part);
+    account_release(whole);
 }
 
 /* --- the engine ---------------------------------------------------------------------------------
@@ -320,6 +409,9 @@ int main(void)
         cmocka_unit_test(nobody_saves_up_by_staying_away),
         cmocka_unit_test(a_counter_that_wraps_changes_nothing),
         cmocka_unit_test(what_tokens_count_can_be_chosen),
+        cmocka_unit_test(parts_take_turns_inside_their_whole),
+        cmocka_unit_test(a_part_goes_before_nobody_its_whole_does_not),
+        cmocka_unit_test(a_part_is_counted_in_with_its_whole),
         cmocka_unit_test(a_flood_gets_no_more_than_its_turn),
         cmocka_unit_test(a_place_is_made_for_who_has_none),
         cmocka_unit_test(caps_hold_their_account_and_nobody_else),

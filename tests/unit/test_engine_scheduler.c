@@ -128,7 +128,7 @@ static void prompts_are_cut_to_the_target(void **state)
 
     generations[2] = arrive(&rig, fresh, 70);
     generations[3] = arrive(&rig, fresh, 200);
-    fresh->served = 0;
+    fresh->turn.served = 0;
     run_step(&rig);
     assert_int_equal(rows_of(generations[0]), 1);
     assert_int_equal(rows_of(generations[2]), 70);
@@ -162,7 +162,7 @@ static void a_newcomer_enters_with_the_next_step(void **state)
     run_step(&rig);
     run_step(&rig);
     generations[PLACES + N_WAITING] = arrive(&rig, fresh, 30);
-    assert_int_equal(fresh->served, busy->served);
+    assert_int_equal(fresh->turn.served, busy->turn.served);
     run_step(&rig);
     assert_int_equal(rows_of(generations[PLACES + N_WAITING]), 30);
     assert_int_equal(rig.model->running.length, PLACES);
@@ -225,7 +225,7 @@ static void decoding_and_a_long_prompt_take_turns(void **state)
     generations[0] = arrive(&rig, busy, 20);
     run_step(&rig);
     generations[1] = arrive(&rig, fresh, 300);
-    busy->served += UINT64_C(1) << 40;
+    busy->turn.served += UINT64_C(1) << 40;
     for (uint32_t i = 0; i < 3; i++) {
         run_step(&rig);
         assert_int_equal(rows_of(generations[0]), 0);
@@ -255,8 +255,8 @@ static void who_was_served_less_does_not_stand_back(void **state)
     run_step(&rig);
     rig.model->itl_target_ns = 17 * MS;
     generations[2] = arrive(&rig, fresh, 100);
-    fresh->served = much->served;
-    little->served = much->served / 2;
+    fresh->turn.served = much->turn.served;
+    little->turn.served = much->turn.served / 2;
     run_step(&rig);
     assert_int_equal(rows_of(generations[0]), 1);
     assert_int_equal(rows_of(generations[1]), 0);
@@ -327,7 +327,7 @@ static void weights_share_the_machine(void **state)
         }
         run_step(&rig);
         for (uint32_t a = 1; a < N; a++) {
-            const int64_t gap = (int64_t)(accounts[a]->served - accounts[0]->served);
+            const int64_t gap = (int64_t)(accounts[a]->turn.served - accounts[0]->turn.served);
             greatest = (uint64_t)llabs(gap) > greatest ? (uint64_t)llabs(gap) : greatest;
         }
     }
@@ -335,7 +335,7 @@ static void weights_share_the_machine(void **state)
     print_message(
         "gap %llu, bound %llu\n", (unsigned long long)greatest, (unsigned long long)bound);
     assert_true(greatest <= bound);
-    assert_true(accounts[0]->served > 10 * bound); /* they all got on */
+    assert_true(accounts[0]->turn.served > 10 * bound); /* they all got on */
     for (uint32_t i = 0; i < N * 4; i++) {
         generation_cancel(waiting[i % N][i / N]);
     }
@@ -352,6 +352,82 @@ static void weights_share_the_machine(void **state)
     rig_close(&rig);
 }
 
+static uint32_t n_running_of(const struct rig *rig, const struct account *account)
+{
+    uint32_t n = 0;
+    for (const struct sequence *s = rig->model->running.first; s != NULL; s = s->next) {
+        n += s->generation->account == account;
+    }
+    return n;
+}
+
+/* A key of a tenant has caps of its own below those of the tenant; what it holds is the tenant's.
+ */
+static void caps_hold_for_a_part_and_for_its_whole(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct account *part;
+    struct generation *generations[6];
+    rig_open(&rig, 8);
+    struct account *const whole =
+        tiny_account(1, &(struct account_options){.label = "whole", .max_running = 3});
+    assert_int_equal(
+        account_create_part(whole, &(struct account_options){.max_running = 2}, &part, NULL),
+        REALM_OK);
+    for (uint32_t i = 0; i < 6; i++) {
+        generations[i] = arrive(&rig, i < 3 ? part : whole, 20);
+    }
+    run_step(&rig);
+    assert_int_equal(n_running_of(&rig, part), 2);
+    assert_int_equal(n_running_of(&rig, whole), 1);
+    assert_int_equal(part->step_running, 2);
+    assert_int_equal(whole->step_running, 3);
+    assert_int_equal(whole->step_pages, part->step_pages + 2);
+    /* Room for one more of the tenant, not of the key. */
+    account_configure(whole, &(struct account_options){.max_running = 4});
+    run_step(&rig);
+    assert_int_equal(n_running_of(&rig, part), 2);
+    assert_int_equal(n_running_of(&rig, whole), 2);
+    end(&rig, generations, 6);
+    account_release(part);
+    account_release(whole);
+    rig_close(&rig);
+}
+
+/* The key's pages run out: its younger sequence goes, the tenant's other one stays. */
+static void pages_of_a_part_are_taken_from_the_part(void **state)
+{
+    (void)state;
+    struct rig rig;
+    struct account *part;
+    struct generation *generations[3];
+    rig_open(&rig, 8);
+    struct account *const whole = tiny_account(1, &(struct account_options){.label = "whole"});
+    assert_int_equal(
+        account_create_part(whole, &(struct account_options){.max_pages = 4}, &part, NULL),
+        REALM_OK);
+    generations[0] = arrive(&rig, part, 30);
+    generations[1] = arrive(&rig, part, 30);
+    generations[2] = arrive(&rig, whole, 30);
+    run_step(&rig);
+    assert_int_equal(n_running_of(&rig, part), 2);
+    for (uint32_t i = 0; i < 4; i++) {
+        read_away(generations[0]);
+        read_away(generations[1]);
+        read_away(generations[2]);
+        run_step(&rig);
+    }
+    assert_int_equal(n_running_of(&rig, part), 1);
+    assert_int_equal(n_running_of(&rig, whole), 1);
+    assert_true(part->step_pages <= 4);
+    end(&rig, generations, 3);
+    assert_true(page_pool_audit(rig.model->pool));
+    account_release(part);
+    account_release(whole);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +439,8 @@ int main(void)
         cmocka_unit_test(who_was_served_less_does_not_stand_back),
         cmocka_unit_test(higher_priorities_go_first),
         cmocka_unit_test(weights_share_the_machine),
+        cmocka_unit_test(caps_hold_for_a_part_and_for_its_whole),
+        cmocka_unit_test(pages_of_a_part_are_taken_from_the_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

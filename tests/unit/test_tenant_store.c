@@ -227,8 +227,15 @@ static void limits_that_cannot_be_are_refused(void **state)
     assert_non_null(strstr(error.message, "weight is 1001 and may be at most 1000"));
     limits.weight = 2;
     assert_int_equal(limits_check(&limits, false, NULL), REALM_OK);
+    assert_int_equal(limits_check(&limits, true, NULL), REALM_OK);
+    limits.program_fuel = 1;
     assert_int_equal(limits_check(&limits, true, &error), REALM_INVALID_ARGUMENT);
-    assert_non_null(strstr(error.message, "weight"));
+    assert_non_null(strstr(error.message, "program_fuel is a limit of tenants"));
+    limits.program_fuel = 0;
+    limits.priority = 1;
+    assert_int_equal(limits_check(&limits, false, NULL), REALM_OK);
+    assert_int_equal(limits_check(&limits, true, &error), REALM_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.message, "low or normal"));
     static const char *const bad[] = {",a", "a,", "a,,b"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_equal(limits_set_models(&limits, bad[i], NULL), REALM_INVALID_ARGUMENT);
