@@ -26,12 +26,17 @@ realm_status account_create_part(struct account *whole,
                                  struct realm_error *error)
 {
     struct account_options own = *options;
+    struct account *part = NULL;
     memcpy(own.label, whole->label, sizeof own.label);
     memcpy(own.domain, whole->domain, sizeof own.domain);
-    REALM_TRY(account_create(&own, out, error));
-    account_retain(whole);
-    (*out)->whole = whole;
-    return REALM_OK;
+    *out = NULL;
+    const realm_status status = account_create(&own, &part, error);
+    if (part != NULL) {
+        account_retain(whole);
+        part->whole = whole;
+        *out = part;
+    }
+    return status;
 }
 
 void account_configure(struct account *account, const struct account_options *options)

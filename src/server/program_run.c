@@ -187,14 +187,26 @@ static const struct source_type source_type = {
 /* --- beginning ---------------------------------------------------------------------------------
  */
 
+_Static_assert(sizeof(struct program_limits) == 14 * sizeof(uint64_t), "limits_of names them all");
+
 /* A limit that the tenant's record leaves open is the sandbox's own. */
 static struct sandbox_limits limits_of(const struct program_limits *own)
 {
     return (struct sandbox_limits){
-#define LIMIT(name, most, keys, help)
-#define PROGRAM_LIMIT(name, field, most, help) .field = own->field,
-#include "tenant/limits.def"
-#undef LIMIT
+        .cpu_ms = own->cpu_ms,
+        .fuel = own->fuel,
+        .memory_bytes = own->memory_bytes,
+        .table_elements = own->table_elements,
+        .handles = own->handles,
+        .host_calls = own->host_calls,
+        .sequences = own->sequences,
+        .instances = own->instances,
+        .sequence_tokens = own->sequence_tokens,
+        .output_bytes = own->output_bytes,
+        .stored_bytes = own->stored_bytes,
+        .module_bytes = own->module_bytes,
+        .compile_ms = own->compile_ms,
+        .programs = own->programs,
     };
 }
 
