@@ -37,6 +37,27 @@ struct parts {
     float *sum;
 };
 
+#define LANES 16u /* value columns are a multiple */
+
+/* a = a * keep + b * take.  Compilers make vectors of loops whose length they know. */
+static void mix(float *restrict a, const float *restrict b, uint32_t n, float keep, float take)
+{
+    for (uint32_t c = 0; c < n; c += LANES) {
+        for (uint32_t i = 0; i < LANES; i++) {
+            a[c + i] = a[c + i] * keep + b[c + i] * take;
+        }
+    }
+}
+
+static void scale(float *restrict a, uint32_t n, float factor)
+{
+    for (uint32_t c = 0; c < n; c += LANES) {
+        for (uint32_t i = 0; i < LANES; i++) {
+            a[c + i] *= factor;
+        }
+    }
+}
+
 /* The softmax's parts over two neighbouring stretches of positions become those over both. */
 static void merge(const struct parts *running, const struct parts *next, uint32_t slot, uint32_t n)
 {
@@ -47,9 +68,7 @@ static void merge(const struct parts *running, const struct parts *next, uint32_
     const float top = next_max > max ? next_max : max;
     const float keep = exp_scalar(max - top);
     const float take = exp_scalar(next_max - top);
-    for (uint32_t c = 0; c < n; c++) {
-        values[c] = values[c] * keep + more[c] * take;
-    }
+    mix(values, more, n, keep, take);
     running->sum[slot] = running->sum[slot] * keep + next->sum[slot] * take;
     running->max[slot] = top;
 }
@@ -146,10 +165,7 @@ static void finish(const struct block *block, const struct parts *running)
         const uint32_t row = block->first_row + slot / block->n_heads;
         const uint32_t column = (block->first_head + slot % block->n_heads) * head_columns;
         float *const values = running->values + (size_t)slot * value_columns;
-        const float factor = 1.0f / running->sum[slot];
-        for (uint32_t c = 0; c < head_columns; c++) {
-            values[c] *= factor;
-        }
+        scale(values, value_columns, 1.0f / running->sum[slot]);
         if (block->stage->quantised == QUANTISED_NONE) {
             const struct place *const out = &model->program.places[block->stage->out];
             memcpy(out->base + row * out->stride + column, values, head_columns * sizeof(float));

@@ -74,7 +74,6 @@ void matmul_q8_q8k_16x6__avx2(const struct matmul_call *call);
 void matmul_f32_f16_16x3__avx2(const struct matmul_call *call);
 void matmul_f32_bf16_16x3__avx2(const struct matmul_call *call);
 void matmul_f32_f32_16x3__avx2(const struct matmul_call *call);
-void quantise_q8__avx2(const float *x, uint32_t n, const struct quantised_rows *out);
 uint64_t peak_int8__avx2(uint32_t rounds, int32_t *sink);
 
 #endif

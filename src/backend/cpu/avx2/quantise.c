@@ -1,4 +1,5 @@
 #include "backend/cpu/avx2/matmul.h"
+#include "backend/cpu/avx2/vector.h"
 
 /* The largest of 32 magnitudes as integer bits: NaN is above all numbers. */
 INLINE int largest_bits(const __m256 x[4])

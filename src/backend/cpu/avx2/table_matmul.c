@@ -1,4 +1,5 @@
 #include "backend/cpu/avx2/matmul.h"
+#include "backend/cpu/avx2/vector.h"
 
 #define SET(layout, kernel)                                                                        \
     kernels->matmul[layout] = kernel;                                                              \

@@ -54,6 +54,7 @@ static inline __m256i lanes_below(uint32_t n)
 void rms_norm_f32__avx2(const float *x, const float *weight, uint32_t n, float epsilon, float *out);
 void rope_f32__avx2(
     float *head, const float *cosines, const float *sines, uint32_t n_pairs, bool adjacent);
+void quantise_q8__avx2(const float *x, uint32_t n, const struct quantised_rows *out);
 void silu_mul_f32__avx2(const float *a, const float *b, uint32_t n, float *out);
 void gelu_mul_f32__avx2(const float *a, const float *b, uint32_t n, float *out);
 void add_f32__avx2(const float *a, const float *b, uint32_t n, float *out);

@@ -2,8 +2,8 @@
 
 typedef __m512 vec;
 #define VEC_FLOATS 16u
-#define BLOCK      8u /* two pages or pieces of columns at a time: 16 sums of 32 registers */
-#define CHAINS     16u
+#define BLOCK      12u /* two pages or pieces of columns at a time: 24 sums of 32 registers */
+#define CHAINS     24u
 
 #define vec_zero    _mm512_setzero_ps
 #define vec_set     _mm512_set1_ps

@@ -8,7 +8,8 @@
 
 #include "backend/cpu/avx512vnni/matmul.h"
 
-#define MOST_TOKENS 12
+#define MOST_TOKENS  12
+#define MOST_SHARING 64
 
 /* a | (b & mask) */
 INLINE __m512i or_masked(__m512i a, __m512i b, char mask)
@@ -205,6 +206,8 @@ INLINE void multiply_tokens(enum tile_layout layout,
     const uint32_t n_blocks = call->columns / TILE_COLUMNS;
     const int8_t *const values = x->values + (size_t)t0 * x->columns;
     const size_t x_block = (size_t)t0 * n_blocks;
+    struct prefetch share = share_prefetch(call, tile, tile_block_bytes(layout), t0, n_tokens);
+    const bool shares = n_tokens < call->n_rows && call->n_rows <= MOST_SHARING;
     const uint8_t *block = tile;
     const uint8_t *head = tile;
     __m512 sum[MOST_TOKENS];
@@ -218,7 +221,11 @@ INLINE void multiply_tokens(enum tile_layout layout,
             block += tile_head_bytes(layout);
         }
         __m512i dot[MOST_TOKENS];
-        prefetch_block(block, tile_block_bytes(layout));
+        if (shares) {
+            prefetch_share(&share);
+        } else {
+            prefetch_block(block, tile_block_bytes(layout));
+        }
         dot_block(layout,
                   block,
                   values + (size_t)b * TILE_COLUMNS,

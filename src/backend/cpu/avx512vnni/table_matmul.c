@@ -4,7 +4,6 @@
     kernels->matmul[layout] = kernel;                                                              \
     kernels->matmul_name[layout] = #kernel
 
-/* Quantising stays AVX2's. */
 void cpu_kernels_avx512vnni_matmul(struct cpu_kernels *kernels)
 {
     SET(TILE_Q4_0, matmul_q8_q4_0_16x12__avx512vnni);
@@ -21,5 +20,6 @@ void cpu_kernels_avx512vnni_matmul(struct cpu_kernels *kernels)
     SET(TILE_F16, matmul_f32_f16_16x12__avx512vnni);
     SET(TILE_BF16, matmul_f32_bf16_16x12__avx512vnni);
     SET(TILE_F32, matmul_f32_f32_16x12__avx512vnni);
+    kernels->quantise = quantise_q8__avx512vnni;
     kernels->peak_int8 = peak_int8__avx512vnni;
 }

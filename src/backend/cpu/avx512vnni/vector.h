@@ -98,6 +98,7 @@ static inline __m512 exp_16(__m512 x)
     return _mm512_mask_mov_ps(_mm512_scalef_ps(e, n), tiny, _mm512_setzero_ps());
 }
 
+void quantise_q8__avx512vnni(const float *x, uint32_t n, const struct quantised_rows *out);
 void rms_norm_f32__avx512vnni(
     const float *x, const float *weight, uint32_t n, float epsilon, float *out);
 void silu_mul_f32__avx512vnni(const float *a, const float *b, uint32_t n, float *out);
