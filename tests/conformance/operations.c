@@ -50,6 +50,33 @@ static void run_level(const struct level_run *run, const char *level, uint32_t n
     backend_destroy(backend);
 }
 
+/* The bank's plan on all levels. */
+static void check_levels(struct bank *bank, double tolerance)
+{
+    const size_t n = (size_t)N_TOKENS * plan_vocabulary(bank->plan);
+    float *const expected[2] = {calloc(n, sizeof(float)), calloc(n, sizeof(float))};
+    float *const got = calloc(n, sizeof(float));
+    token_id tokens[N_TOKENS];
+    for (uint32_t i = 0; i < N_TOKENS; i++) {
+        tokens[i] = (token_id)test_random_below(&bank->random, VOCABULARY);
+    }
+    const struct weight_source source = bank_source(bank);
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct plan_reference_options options = {
+            .kv_rounded = true, .q8_activations = true, .bf16_activations = i == 1};
+        plan_reference_run(bank->plan, &source, tokens, N_TOKENS, &options, expected[i]);
+    }
+    for (uint32_t i = 0; backend_run_levels[i] != NULL; i++) {
+        const char *const level = backend_run_levels[i];
+        const float *const wanted = expected[backend_level_rounds_to_bf16(level) ? 1 : 0];
+        const struct level_run run = {bank, tokens, wanted, got, tolerance};
+        run_level(&run, level, 1 + i % 3);
+    }
+    free(expected[0]);
+    free(expected[1]);
+    free(got);
+}
+
 /* Ends the bank's plan with the rows of x as the answer and compares all levels. */
 static void compare(struct bank *bank, tensor_id x, double tolerance)
 {
@@ -58,22 +85,7 @@ static void compare(struct bank *bank, tensor_id x, double tolerance)
     if (plan_check(bank->plan, &error) != REALM_OK) {
         fail_msg("%s", error.message);
     }
-    const size_t n = (size_t)N_TOKENS * plan_vocabulary(bank->plan);
-    float *const expected = calloc(n, sizeof(float));
-    float *const got = calloc(n, sizeof(float));
-    token_id tokens[N_TOKENS];
-    for (uint32_t i = 0; i < N_TOKENS; i++) {
-        tokens[i] = (token_id)test_random_below(&bank->random, VOCABULARY);
-    }
-    const struct weight_source source = bank_source(bank);
-    const struct plan_reference_options options = {.kv_rounded = true, .q8_activations = true};
-    plan_reference_run(bank->plan, &source, tokens, N_TOKENS, &options, expected);
-    const struct level_run run = {bank, tokens, expected, got, tolerance};
-    for (uint32_t i = 0; backend_run_levels[i] != NULL; i++) {
-        run_level(&run, backend_run_levels[i], 1 + i % 3);
-    }
-    free(expected);
-    free(got);
+    check_levels(bank, tolerance);
 }
 
 static tensor_id embed(struct bank *bank, uint32_t columns)
@@ -334,22 +346,7 @@ static void check_small(const struct small_shape *shape, double tolerance)
     struct bank bank;
     bank_init(&bank, "small model");
     small_plan(&bank, shape);
-    token_id tokens[N_TOKENS];
-    const size_t n = (size_t)N_TOKENS * VOCABULARY;
-    float *const expected = calloc(n, sizeof(float));
-    float *const got = calloc(n, sizeof(float));
-    for (uint32_t i = 0; i < N_TOKENS; i++) {
-        tokens[i] = (token_id)test_random_below(&bank.random, VOCABULARY);
-    }
-    const struct weight_source source = bank_source(&bank);
-    const struct plan_reference_options options = {.kv_rounded = true, .q8_activations = true};
-    plan_reference_run(bank.plan, &source, tokens, N_TOKENS, &options, expected);
-    const struct level_run run = {&bank, tokens, expected, got, tolerance};
-    for (uint32_t i = 0; backend_run_levels[i] != NULL; i++) {
-        run_level(&run, backend_run_levels[i], 1 + i % 3);
-    }
-    free(expected);
-    free(got);
+    check_levels(&bank, tolerance);
     bank_deinit(&bank);
 }
 

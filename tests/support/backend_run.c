@@ -14,6 +14,11 @@ const char *const backend_run_levels[] = {
     NULL,
 };
 
+bool backend_level_rounds_to_bf16(const char *level)
+{
+    return strcmp(level, "avx512bf16") == 0 || strcmp(level, "neonbf16") == 0;
+}
+
 /* Page i of the sequence lies at 5i + 2 (mod n), so that nothing works by lying side by side. */
 static void scatter_pages(page_id pages[BACKEND_RUN_PAGES])
 {

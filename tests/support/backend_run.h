@@ -9,6 +9,9 @@
  * here. */
 extern const char *const backend_run_levels[];
 
+/* Its dot products round what BF16 weights are multiplied with to BF16 (backend/cpu/kernels.h). */
+bool backend_level_rounds_to_bf16(const char *level);
+
 /* Most tokens of a sequence, and pages that the model must have been prepared with. */
 #define BACKEND_RUN_MAX_TOKENS 512u
 #define BACKEND_RUN_PAGES      (BACKEND_RUN_MAX_TOKENS / PAGE_TOKENS + 1)

@@ -99,6 +99,9 @@ matmul_input(const struct reference *r, const double *x, uint32_t n, enum tensor
             rounded[c] = scale == 0.0f ? 0 : (double)(rintf((float)x[c] / scale) * scale);
         }
     }
+    for (uint32_t c = 0; r->options.bf16_activations && type == TENSOR_BF16 && c < n; c++) {
+        rounded[c] = (double)quant_bf16_to_f32(quant_f32_to_bf16((float)x[c]));
+    }
     return rounded;
 }
 

@@ -13,8 +13,9 @@
 struct plan_reference_options {
     bool kv_rounded; /* keys and values are rounded to kv_type before they are used */
     enum kv_type kv_type;
-    bool q8_activations; /* what quantised weights are multiplied with is rounded to 8 bits in
-                            blocks of 32 columns, scale = largest magnitude / 127 */
+    bool q8_activations;   /* what quantised weights are multiplied with is rounded to 8 bits in
+                              blocks of 32 columns, scale = largest magnitude / 127 */
+    bool bf16_activations; /* what BF16 weights are multiplied with is rounded to BF16 */
 };
 
 /* Logits of every token: out is [n_tokens][vocabulary].  The test ends on misuse. */
