@@ -649,6 +649,15 @@ static uint32_t n_most_beside_decoding(const struct engine_model *model, uint32_
     return n_most < model->max_rows ? n_most : model->max_rows;
 }
 
+/* A newcomer has waited for the end of a step already: its own is kept to half of one, or to what
+ * its prompt takes and a few rows that decode. */
+static uint32_t n_most_beside_newcomers(const struct engine_model *model, uint32_t n_target)
+{
+    const uint32_t n_few = model->n_picked_rows + n_target / 8;
+    const uint32_t n_most = n_few > n_target / 2 ? n_few : n_target / 2;
+    return n_most < n_target ? n_most : n_target;
+}
+
 uint32_t scheduler_pick(struct engine_model *model)
 {
     begin(model);
@@ -659,9 +668,10 @@ uint32_t scheduler_pick(struct engine_model *model)
     if (somebody_decodes(model)) {
         /* Who stood back in the last step does not do so in this one. */
         const bool came = !model->stood_back && pick_newcomers(model, n_target);
-        pick_decoding(model, came ? n_target : model->max_rows, NULL);
+        pick_decoding(
+            model, came ? n_most_beside_newcomers(model, n_target) : model->max_rows, NULL);
         model->stood_back = came && somebody_decodes(model);
-        n_most = came ? n_target : n_most_beside_decoding(model, n_target);
+        n_most = came ? n_target / 2 : n_most_beside_decoding(model, n_target);
     }
     /* Where pages were short, nobody new comes in. */
     if (model->n_preempted == n_made_place) {
