@@ -15,17 +15,7 @@ void row_binary(const struct row_work *work, const struct row_op *op)
     const float *const b = row_address(work, op->b) + work->first_column;
     float *const out = row_address(work, op->out) + work->first_column;
     const uint32_t n = work_columns(work, op->out);
-    switch (op->kind) {
-    case ROW_SILU_MUL:
-        kernels->silu_mul(a, b, n, out);
-        break;
-    case ROW_GELU_MUL:
-        kernels->gelu_mul(a, b, n, out);
-        break;
-    default:
-        kernels->add(a, b, n, out);
-        break;
-    }
+    binary_kernel(kernels, op->kind)(a, b, n, out);
 }
 
 void row_select(const struct row_work *work, const struct row_op *op)

@@ -13,6 +13,16 @@ struct fuser {
     bool rows_open;                /* the last stage is ROWS and may take more */
 };
 
+static const enum row_op_kind row_op_kinds[OP_N_KINDS] = {
+    [OP_EMBED] = ROW_EMBED,
+    [OP_RMS_NORM] = ROW_NORM,
+    [OP_ROPE] = ROW_ROPE,
+    [OP_SILU_MUL] = ROW_SILU_MUL,
+    [OP_GELU_MUL] = ROW_GELU_MUL,
+    [OP_ADD] = ROW_ADD,
+    [OP_SELECT] = ROW_SELECT,
+};
+
 static tensor_id root_of(const struct plan *plan, tensor_id id)
 {
     const struct plan_tensor *const t = plan_tensor(plan, id);
@@ -50,6 +60,7 @@ static struct stage *add_stage(struct fuser *fuser, enum stage_kind kind, uint32
         .quantised = QUANTISED_NONE,
         .out = op->output,
         .residual = TENSOR_NONE,
+        .gated = QUANTISED_NONE,
     };
     fuser->rows_open = kind == STAGE_ROWS;
     return stage;
@@ -134,32 +145,6 @@ static const struct op *foldable_add(const struct fuser *fuser, uint32_t index, 
     return root_of(fuser->plan, *residual) == matmul->output ? NULL : add;
 }
 
-/* Returns how many operations were taken. */
-static uint32_t fuse_matmul(struct fuser *fuser, uint32_t index)
-{
-    struct program *const program = fuser->program;
-    const struct op *const op = plan_op(fuser->plan, index);
-    uint32_t quantised = QUANTISED_NONE;
-    if (reads_quantised(fuser->plan, op)) {
-        quantised = quantised_input(fuser, op->inputs[0], index);
-    }
-    struct stage *const stage = add_stage(fuser, STAGE_MATMUL, index);
-    stage->quantised = quantised;
-    tensor_id residual;
-    const struct op *const add = foldable_add(fuser, index, &residual);
-    if (add == NULL) {
-        return 1;
-    }
-    stage->out = add->output;
-    stage->residual = residual;
-    /* Tiles of one row are written while others still read the input: never over the input. */
-    if (dies_at(fuser, residual, index + 1) &&
-        storage_of(program, residual) != storage_of(program, op->inputs[0])) {
-        program->aliases[add->output] = storage_of(program, residual);
-    }
-    return 2;
-}
-
 /* The next operation that reads this result is a MATMUL that wants it quantised, before anything
  * changes it: only MATMULs read it at all. */
 static bool only_quantised(const struct fuser *fuser, tensor_id x, uint32_t index)
@@ -179,6 +164,71 @@ static bool only_quantised(const struct fuser *fuser, tensor_id x, uint32_t inde
         }
     }
     return any;
+}
+
+/* A view of n columns of x from `first` on. */
+static bool is_part(const struct plan *plan, tensor_id id, tensor_id x, uint32_t first, uint32_t n)
+{
+    const struct plan_tensor *const view = plan_tensor(plan, id);
+    return view->kind == TENSOR_VIEW && view->parent == x && view->first_column == first &&
+           view->columns == n;
+}
+
+/* The product of gate and up right behind this MATMUL, when nothing else reads these and only
+ * matmuls that want it quantised read the product. */
+static const struct op *gating_product(const struct fuser *fuser, uint32_t index)
+{
+    const struct plan *const plan = fuser->plan;
+    if (index + 1 >= plan_n_ops(plan)) {
+        return NULL;
+    }
+    const struct op *const matmul = plan_op(plan, index);
+    const struct op *const product = plan_op(plan, index + 1);
+    if ((product->kind != OP_SILU_MUL && product->kind != OP_GELU_MUL) ||
+        plan_last_use(plan, matmul->output) != index + 1) {
+        return NULL;
+    }
+    const uint32_t n = plan_tensor(plan, product->output)->columns;
+    const bool halves = is_part(plan, product->inputs[0], matmul->output, 0, n) &&
+                        is_part(plan, product->inputs[1], matmul->output, n, n);
+    const uint32_t first_rows = plan_tensor(plan, matmul->weights[0])->rows;
+    const bool by_weights = matmul->n_weights == 2 ? first_rows == n : matmul->n_weights == 1;
+    return halves && by_weights && n % TILE_COLUMNS == 0 &&
+                   only_quantised(fuser, product->output, index + 1)
+               ? product
+               : NULL;
+}
+
+/* Returns how many operations were taken. */
+static uint32_t fuse_matmul(struct fuser *fuser, uint32_t index)
+{
+    struct program *const program = fuser->program;
+    const struct op *const op = plan_op(fuser->plan, index);
+    uint32_t quantised = QUANTISED_NONE;
+    if (reads_quantised(fuser->plan, op)) {
+        quantised = quantised_input(fuser, op->inputs[0], index);
+    }
+    struct stage *const stage = add_stage(fuser, STAGE_MATMUL, index);
+    stage->quantised = quantised;
+    const struct op *const product = gating_product(fuser, index);
+    if (product != NULL) {
+        stage->gate = row_op_kinds[product->kind];
+        stage->gated = add_quantised(fuser, product->output, program->n_stages - 1);
+        return 2;
+    }
+    tensor_id residual;
+    const struct op *const add = foldable_add(fuser, index, &residual);
+    if (add == NULL) {
+        return 1;
+    }
+    stage->out = add->output;
+    stage->residual = residual;
+    /* Tiles of one row are written while others still read the input: never over the input. */
+    if (dies_at(fuser, residual, index + 1) &&
+        storage_of(program, residual) != storage_of(program, op->inputs[0])) {
+        program->aliases[add->output] = storage_of(program, residual);
+    }
+    return 2;
 }
 
 static void fuse_attention(struct fuser *fuser, uint32_t index)
@@ -229,16 +279,6 @@ static void forget_quantised(struct fuser *fuser, tensor_id x)
         }
     }
 }
-
-static const enum row_op_kind row_op_kinds[OP_N_KINDS] = {
-    [OP_EMBED] = ROW_EMBED,
-    [OP_RMS_NORM] = ROW_NORM,
-    [OP_ROPE] = ROW_ROPE,
-    [OP_SILU_MUL] = ROW_SILU_MUL,
-    [OP_GELU_MUL] = ROW_GELU_MUL,
-    [OP_ADD] = ROW_ADD,
-    [OP_SELECT] = ROW_SELECT,
-};
 
 /* An operation that needs its own row alone; it works in place where its input ends with it. */
 static void fuse_row_op(struct fuser *fuser, uint32_t index)

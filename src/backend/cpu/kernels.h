@@ -60,9 +60,10 @@ struct quantised_rows {
 #define QUANTISE_MIN 0x1p-100f
 
 /* One call of a matmul kernel: tiles [first_tile, first_tile + n_tiles) of one weight against
- * n_rows token rows. out[t * out_stride + r] = dot(weight row r, x row t)  (+ bias[r])  (+
- * residual[t * residual_stride + r]) r counts from the weight's row 0; rows >= n_weight_rows are
- * not written. */
+ * n_rows token rows.
+ *   out[t * out_stride + r - first_out_row] = dot(weight row r, x row t)  (+ bias[r])
+ *                                             (+ residual[t * residual_stride + r - first_out_row])
+ * r counts from the weight's row 0; rows >= n_weight_rows are not written. */
 struct matmul_call {
     const uint8_t *tiles; /* of the whole weight */
     size_t tile_bytes;    /* one tile's */
@@ -76,8 +77,9 @@ struct matmul_call {
     uint32_t n_rows;
     float *out;
     size_t out_stride;
-    const float *bias;     /* or NULL */
-    const float *residual; /* or NULL; may be out */
+    uint32_t first_out_row; /* the weight's row that out and residual begin with; <= the call's */
+    const float *bias;      /* or NULL */
+    const float *residual;  /* or NULL; may be out */
     size_t residual_stride;
 };
 /* For given weights and x row, the result is bit-equal for every n_rows, tile range and neighbour,

@@ -47,8 +47,12 @@ struct member_memory {
     float *running; /* attention: merged values, [ATTENTION_MAX_QUERIES][value columns] */
     float *partial; /* attention: one segment's */
     struct attention_query *queries;
+    float *gated;                /* gate and up of a piece: GATED_FLOATS, where a stage wants it */
     struct quantised_rows alone; /* what a stage that runs alone leaves, ALONE_ROWS rows */
 };
+
+/* Half a second-level cache: what a piece of gate and up may take. */
+#define GATED_FLOATS (64u * 1024u)
 
 /* Up to so many rows a norm costs less than the barrier behind it. */
 #define ALONE_ROWS 2u
@@ -227,6 +231,19 @@ static inline uint32_t stage_rows(const struct cpu_model *model, const struct st
 static inline bool stage_runs_alone(const struct cpu_model *model, const struct stage *stage)
 {
     return stage->alone && stage_rows(model, stage) <= ALONE_ROWS;
+}
+
+static inline binary_function binary_kernel(const struct cpu_kernels *kernels,
+                                            enum row_op_kind kind)
+{
+    switch (kind) {
+    case ROW_SILU_MUL:
+        return kernels->silu_mul;
+    case ROW_GELU_MUL:
+        return kernels->gelu_mul;
+    default:
+        return kernels->add;
+    }
 }
 
 void row_rope_angles(const struct row_work *work, const struct row_op *op);

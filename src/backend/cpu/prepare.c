@@ -100,6 +100,16 @@ static realm_status take_scratch(struct cpu_model *model, struct realm_error *er
     return REALM_OK;
 }
 
+static bool has_gated(const struct program *program)
+{
+    for (uint32_t i = 0; i < program->n_stages; i++) {
+        if (program->stages[i].gated != QUANTISED_NONE) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static realm_status take_members(struct cpu_model *model, struct realm_error *error)
 {
     const uint32_t n_members = pool_n_members(model->backend->pool);
@@ -114,7 +124,9 @@ static realm_status take_members(struct cpu_model *model, struct realm_error *er
     }
     /* Values; scales and sums take less. */
     const size_t alone_bytes = align(ALONE_ROWS * alone_columns + PACK_SLACK_BYTES);
-    const size_t fixed = model->local_bytes + 2 * value_bytes + query_bytes;
+    const size_t gated_bytes = has_gated(&model->program) ? GATED_FLOATS * sizeof(float) : 0;
+    const size_t gated_offset = model->local_bytes + 2 * value_bytes + query_bytes;
+    const size_t fixed = gated_offset + gated_bytes;
     const size_t each = fixed + 3 * alone_bytes;
     model->members = alloc_zeroed(ALLOC_SCRATCH, n_members, sizeof *model->members);
     model->member_memory_bytes = each * n_members;
@@ -129,6 +141,7 @@ static realm_status take_members(struct cpu_model *model, struct realm_error *er
             .running = (void *)(bytes + model->local_bytes),
             .partial = (void *)(bytes + model->local_bytes + value_bytes),
             .queries = (void *)(bytes + model->local_bytes + 2 * value_bytes),
+            .gated = (void *)(bytes + gated_offset),
             .alone = {.values = (void *)(bytes + fixed),
                       .scales = (void *)(bytes + fixed + alone_bytes),
                       .sums = (void *)(bytes + fixed + 2 * alone_bytes)},

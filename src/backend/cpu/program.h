@@ -2,7 +2,8 @@
  *
  *   rows       a run of operations that need only their own row (norms, rope, products, KV writes,
  *              quantising); one member takes a row through all of them
- *   matmul     one MATMUL, with the ADD that follows folded in as its residual
+ *   matmul     one MATMUL, with the ADD that follows folded in as its residual; or with the product
+ *              of gate and up that follows, quantised
  *   attention  one ATTENTION (its KV was written by the rows stage before)
  *
  * program_build decides the stages; program_lay_out gives every activation its place.  Owner: the
@@ -56,6 +57,9 @@ struct stage {
     uint32_t quantised; /* of the input (matmul) or of the output (attention), or QUANTISED_NONE */
     tensor_id out;
     tensor_id residual; /* or TENSOR_NONE */
+    /* MATMUL: gate and up are multiplied and quantised where they were made, and kept nowhere. */
+    uint32_t gated;        /* index of the quantised buffer, or QUANTISED_NONE */
+    enum row_op_kind gate; /* SILU_MUL or GELU_MUL */
 };
 
 /* Where the rows of an activation lie.  local: in the memory of the member at work (one row). */

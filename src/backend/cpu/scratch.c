@@ -82,7 +82,9 @@ static void touch_stage(struct layout *layout, uint32_t index)
             touch(layout, stage->op->inputs[0], index, true);
         }
         touch(layout, stage->residual, index, true);
-        touch(layout, stage->out, index, true);
+        if (stage->gated == QUANTISED_NONE) {
+            touch(layout, stage->out, index, true);
+        }
         break;
     case STAGE_ATTENTION:
         touch(layout, stage->op->inputs[0], index, true);

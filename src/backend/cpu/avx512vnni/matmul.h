@@ -87,9 +87,10 @@ INLINE __m512 load_halves(const uint8_t *p)
 /* Sums of 16 rows of one token into out, with bias and residual. */
 INLINE void write_rows(const struct matmul_call *call, uint32_t t, uint32_t row, __m512 sum)
 {
-    float *const out = call->out + t * call->out_stride + row;
+    const uint32_t column = row - call->first_out_row;
+    float *const out = call->out + t * call->out_stride + column;
     const float *const residual =
-        call->residual != NULL ? call->residual + t * call->residual_stride + row : NULL;
+        call->residual != NULL ? call->residual + t * call->residual_stride + column : NULL;
     const uint32_t n = call->n_weight_rows - row;
     if (n >= TILE_ROWS) {
         if (call->bias != NULL) {

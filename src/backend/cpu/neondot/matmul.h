@@ -15,9 +15,10 @@ INLINE float32x4_t load_4_halves(const uint8_t *p)
 INLINE void
 write_rows(const struct matmul_call *call, uint32_t t, uint32_t row, const float32x4_t sums[4])
 {
-    float *const out = call->out + t * call->out_stride + row;
+    const uint32_t column = row - call->first_out_row;
+    float *const out = call->out + t * call->out_stride + column;
     const float *const residual =
-        call->residual != NULL ? call->residual + t * call->residual_stride + row : NULL;
+        call->residual != NULL ? call->residual + t * call->residual_stride + column : NULL;
     const uint32_t n = call->n_weight_rows - row;
     if (n >= TILE_ROWS) {
         UNROLL

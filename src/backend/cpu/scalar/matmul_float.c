@@ -51,9 +51,9 @@ static inline void multiply(enum tile_layout layout, const struct matmul_call *c
                 sum += call->bias[row];
             }
             if (call->residual != NULL) {
-                sum += call->residual[t * call->residual_stride + row];
+                sum += call->residual[t * call->residual_stride + row - call->first_out_row];
             }
-            call->out[t * call->out_stride + row] = sum;
+            call->out[t * call->out_stride + row - call->first_out_row] = sum;
         }
     }
 }

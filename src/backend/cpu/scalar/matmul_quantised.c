@@ -62,9 +62,9 @@ static void write_out(const struct matmul_call *call, uint32_t t, uint32_t row, 
         sum += call->bias[row];
     }
     if (call->residual != NULL) {
-        sum += call->residual[t * call->residual_stride + row];
+        sum += call->residual[t * call->residual_stride + row - call->first_out_row];
     }
-    call->out[t * call->out_stride + row] = sum;
+    call->out[t * call->out_stride + row - call->first_out_row] = sum;
 }
 
 /* Row `row` of the weight for tokens [first, first + n). */
