@@ -82,19 +82,19 @@ def free_port():
         return s.getsockname()[1]
 
 
-def start_realm(options, log, folder):
+def start_realm(options, log, folder, extra=()):
     port_file = pathlib.Path(folder) / "port"
     command = [options.realm, "serve", "--model", f"bench={options.model}", "--port", "0", "--port-file", port_file,
-               "--threads", str(options.threads), "--ctx", "1024", "--data", folder, "--allow-root"]
+               "--threads", str(options.threads), "--ctx", "1024", "--data", folder, "--allow-root", *extra]
     return Server([str(c) for c in command],
                   lambda: int(port_file.read_text()) if port_file.exists() and port_file.read_text() else None,
                   log, {"REALM_API_KEY": KEY})
 
 
-def start_peer(options, log, folder):
+def start_peer(options, log, folder, extra=()):
     port = free_port()
     command = [options.peer / "llama-server", "-m", options.model, "-t", options.threads, "-np", 16, "-c", 16384,
-               "--port", port, "--no-webui"]
+               "--port", port, "--no-webui", *extra]
     return Server([str(c) for c in command], lambda: port, log)
 
 

@@ -65,7 +65,7 @@ realm_status backend_measure_limits(struct backend *backend,
 
 const char *backend_kv_type_name(enum kv_type type)
 {
-    static const char *const names[KV_N_TYPES] = {"f16", "bf16", "q8_0"};
+    static const char *const names[KV_N_TYPES] = {"f16", "bf16", "q8_0", "q8_0_q4_1"};
     return type < KV_N_TYPES ? names[type] : "unknown";
 }
 

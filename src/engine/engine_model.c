@@ -160,7 +160,10 @@ static realm_status open_parts(struct engine_model *model,
     compile_chat_template(model);
     model->backend = backend;
     REALM_TRY(take_step_arrays(model, error));
-    return prepare(model, backend, options, error);
+    REALM_TRY(prepare(model, backend, options, error));
+    /* Vocabulary and weights have been taken over; what is asked for still is read again. */
+    gguf_forget_files(model_gguf(model->model));
+    return REALM_OK;
 }
 
 realm_status engine_model_open(struct backend *backend,

@@ -110,6 +110,9 @@ REALM_MUST_CHECK realm_status gguf_get_array(const struct gguf *gguf,
 /* Gives the pages of a tensor's bytes back to the system; they are read again when touched. */
 void gguf_forget_tensor(const struct gguf *gguf, const struct gguf_tensor *tensor);
 
+/* The same for the metadata and whatever else of the files has been touched. */
+void gguf_forget_files(const struct gguf *gguf);
+
 /* --- writing ---------------------------------------------------------------------------------- */
 
 /* Writes a GGUF v3 file: first all values, then the directory of all tensors, then their bytes in

@@ -287,3 +287,10 @@ void gguf_forget_tensor(const struct gguf *gguf, const struct gguf_tensor *tenso
         file_map_forget(&part->map, offset, tensor->data.length);
     }
 }
+
+void gguf_forget_files(const struct gguf *gguf)
+{
+    for (size_t i = 0; i < gguf->n_parts; i++) {
+        file_map_forget(&gguf->parts[i].map, 0, gguf->parts[i].map.bytes.length);
+    }
+}

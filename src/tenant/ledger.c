@@ -176,12 +176,14 @@ realm_status ledger_open(struct usage *usage,
     ledger->store = prices;
     mutex_init(&ledger->mutex);
     condition_init(&ledger->changed);
-    ledger->entries = alloc_zeroed(ALLOC_SERVER, LEDGER_MAX_ENTRIES, sizeof *ledger->entries);
-    ledger->batch = alloc_zeroed(ALLOC_SERVER, LEDGER_MAX_ENTRIES, sizeof *ledger->batch);
+    /* Not zeroed: what is never written takes no memory, and hardly a server has the thousands of
+     * entries at once that there is room for. */
+    const size_t n_bytes = LEDGER_MAX_ENTRIES * sizeof *ledger->entries;
+    ledger->entries = alloc_bytes(ALLOC_SERVER, n_bytes);
+    ledger->batch = alloc_bytes(ALLOC_SERVER, n_bytes);
     realm_status status = REALM_OK;
     if (ledger->entries == NULL || ledger->batch == NULL) {
-        status = realm_error_out_of_memory(
-            error, (size_t)2 * LEDGER_MAX_ENTRIES * sizeof *ledger->entries, "ledger");
+        status = realm_error_out_of_memory(error, 2 * n_bytes, "ledger");
     }
     if (status == REALM_OK) {
         status = thread_start(&ledger->writer, "realm-ledger", run, ledger, error);

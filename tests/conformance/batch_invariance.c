@@ -247,6 +247,7 @@ static void every_kv_type(void **state)
     };
     check_shape("kv_bf16", &shape, KV_BF16);
     check_shape("kv_q8_0", &shape, KV_Q8_0);
+    check_shape("kv_q8_0_q4_1", &shape, KV_Q8_0_Q4_1);
 }
 
 int main(void)

@@ -330,6 +330,7 @@ static void every_kv_type_gives_the_logits_of_the_reference(void **state)
         tiny_model(&file, names[i], TENSOR_F32);
         compare_kept_as(&file, names[i], FLOAT_TOLERANCE, KV_BF16);
         compare_kept_as(&file, names[i], QUANTISED_TOLERANCE, KV_Q8_0);
+        compare_kept_as(&file, names[i], QUANTISED_TOLERANCE, KV_Q8_0_Q4_1);
     }
 }
 

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 DATA = pathlib.Path(__file__).resolve().parents[1]
+TYPES = ("f16", "bf16", "q8_0", "q8_0_q4_1")
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +39,16 @@ def perplexity(model, kv_type):
     return json.loads(out.splitlines()[-1])["perplexity"]
 
 
-def test_perplexity_stays_within_half_a_percent(model):
+def test_perplexity_stays_within_half_a_percent_and_with_four_bits_within_two(model):
     exact = perplexity(model, "f16")
-    for kv_type in ("bf16", "q8_0"):
+    for kv_type, bound in (("bf16", 0.005), ("q8_0", 0.005), ("q8_0_q4_1", 0.02)):
         got = perplexity(model, kv_type)
         assert got != exact, f"{kv_type} changed nothing at all"
-        assert abs(got / exact - 1) < 0.005, f"{kv_type}: {got} instead of {exact}"
+        assert abs(got / exact - 1) < bound, f"{kv_type}: {got} instead of {exact}"
 
 
 def test_a_greedy_answer_is_still_right(model):
-    for kv_type in ("f16", "bf16", "q8_0"):
+    for kv_type in TYPES:
         out = realm(
             *("run", "-m", model, "--raw", "-p", "The capital of France is"),
             *("--temperature", 0, "--max-tokens", 4, "--kv-type", kv_type),
@@ -58,7 +59,7 @@ def test_a_greedy_answer_is_still_right(model):
 def test_bench_prints_the_memory_of_each(model):
     units = {"kB": 1e3, "MB": 1e6}
     sizes = {}
-    for kv_type in ("f16", "bf16", "q8_0"):
+    for kv_type in TYPES:
         out = realm(
             *("bench", "-m", model, "--prefill", 64, "--decode", 0, "--reps", 1),
             *("--kv-type", kv_type),
@@ -67,6 +68,7 @@ def test_bench_prints_the_memory_of_each(model):
         sizes[kv_type] = float(number) * units[unit]
     assert sizes["f16"] == sizes["bf16"]
     assert 0.5 < sizes["q8_0"] / sizes["f16"] < 0.56
+    assert 0.4 < sizes["q8_0_q4_1"] / sizes["f16"] < 0.45
 
 
 def test_an_unknown_type_is_refused_with_the_known_ones(model):

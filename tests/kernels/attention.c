@@ -30,16 +30,40 @@ static size_t page_bytes(enum kv_type type, uint32_t head_columns)
     return kv_keys_bytes(type, head_columns) + kv_values_bytes(type, head_columns);
 }
 
+static bool keys_have_scales(enum kv_type type)
+{
+    return kv_key_type(type) == KV_Q8_0;
+}
+
+/* F16 numbers behind the values of a token. */
+static uint32_t n_value_scales(enum kv_type type, uint32_t head_columns)
+{
+    return kv_blocks(head_columns) * (type == KV_Q8_0_Q4_1 ? 2 : 1);
+}
+
+static uint16_t *key_scales(uint8_t *page, uint32_t head_columns)
+{
+    return (void *)(page + (size_t)head_columns * KV_PAGE_TOKENS);
+}
+
+static uint16_t *value_scales(uint8_t *page, enum kv_type type, uint32_t head_columns)
+{
+    const size_t n = (size_t)n_value_scales(type, head_columns) * KV_PAGE_TOKENS;
+    return (void *)(page + page_bytes(type, head_columns) - n * sizeof(uint16_t));
+}
+
 /* Every scale of a page: the keys' and the values'. */
 static void fill_scales(struct kernel_test *test, struct setting *s, uint8_t *page)
 {
-    const uint32_t n = kv_blocks(s->head_columns) * KV_PAGE_TOKENS;
-    uint16_t *const of_keys = (void *)(page + (size_t)s->head_columns * KV_PAGE_TOKENS);
-    uint16_t *const of_values =
-        (void *)(page + page_bytes(s->type, s->head_columns) - n * sizeof(uint16_t));
-    for (uint32_t i = 0; i < n; i++) {
-        of_keys[i] = half_from_float_clamped(2.0f / 127.0f * kernel_test_float(test));
-        of_values[i] = half_from_float_clamped(2.0f / 127.0f * kernel_test_float(test));
+    const float of_value = s->type == KV_Q8_0_Q4_1 ? 1.0f / 15.0f : 2.0f / 127.0f;
+    uint16_t *const keys = key_scales(page, s->head_columns);
+    uint16_t *const values = value_scales(page, s->type, s->head_columns);
+    for (uint32_t i = 0; i < kv_blocks(s->head_columns) * KV_PAGE_TOKENS; i++) {
+        keys[i] = half_from_float_clamped(2.0f / 127.0f * kernel_test_float(test));
+    }
+    for (uint32_t i = 0; i < n_value_scales(s->type, s->head_columns) * KV_PAGE_TOKENS; i++) {
+        const bool min = s->type == KV_Q8_0_Q4_1 && i % 2 == 1;
+        values[i] = half_from_float_clamped((min ? 1.0f : of_value) * kernel_test_float(test));
     }
 }
 
@@ -53,7 +77,7 @@ static void fill_pages(struct kernel_test *test, struct setting *s)
                     : s->type == KV_BF16 ? bf16_from_float_clamped(number)
                                          : (uint16_t)test_random_below(&test->random, 1u << 16);
     }
-    for (uint32_t i = 0; s->type == KV_Q8_0 && i < N_STORED; i++) {
+    for (uint32_t i = 0; keys_have_scales(s->type) && i < N_STORED; i++) {
         fill_scales(test, s, s->kv.bytes + i * page_bytes(s->type, s->head_columns));
     }
     for (uint32_t i = 0; i < N_PAGES; i++) {
@@ -198,17 +222,20 @@ static void compare_alone(struct kernel_test *test, struct setting *s)
 /* What is not seen may be anything, NaN and infinities too. */
 static void spoil_slot(const struct setting *s, uint8_t *page, uint32_t slot)
 {
-    static const uint16_t strange[KV_N_TYPES][3] = {
-        {0x7e00, 0x7c00, 0xfc00}, {0x7fc0, 0x7f80, 0xff80}, {0x7e00, 0x7c00, 0xfc00}};
+    static const uint16_t strange[KV_N_TYPES][3] = {{0x7e00, 0x7c00, 0xfc00},
+                                                    {0x7fc0, 0x7f80, 0xff80},
+                                                    {0x7e00, 0x7c00, 0xfc00},
+                                                    {0x7e00, 0x7c00, 0xfc00}};
     const uint16_t *const with = strange[s->type];
     uint16_t *keys = (void *)page;
     uint16_t *values = (void *)(page + s->call.values_offset);
     uint32_t n_key_rows = s->head_columns;
     uint32_t n_values = kv_value_columns(s->head_columns);
-    if (s->type == KV_Q8_0) { /* bytes are never strange: the scales */
-        keys = (void *)(page + (size_t)s->head_columns * KV_PAGE_TOKENS);
-        values = (void *)(page + s->call.values_offset + (size_t)n_values * KV_PAGE_TOKENS);
-        n_key_rows = n_values = kv_blocks(s->head_columns);
+    if (keys_have_scales(s->type)) { /* bytes are never strange: the scales */
+        keys = key_scales(page, s->head_columns);
+        values = value_scales(page, s->type, s->head_columns);
+        n_key_rows = kv_blocks(s->head_columns);
+        n_values = n_value_scales(s->type, s->head_columns);
     }
     for (uint32_t i = 0; i < n_key_rows; i++) {
         keys[i * KV_PAGE_TOKENS + slot] = with[i % 2];
@@ -268,23 +295,34 @@ static void check_scattered(struct kernel_test *test, enum kv_type type, uint32_
     free_setting(test, &s);
 }
 
-/* What may lie between a number and what is kept of it; largest: of its block of columns. */
-static float rounding(enum kv_type type, float x, float largest)
+/* What may lie between a number and what is kept of it; largest and range: the largest magnitude of
+ * its block of columns, and what lies between its ends. */
+static float rounding(enum kv_type type, bool is_key, float x, float largest, float range)
 {
-    switch (type) {
+    switch (is_key ? kv_key_type(type) : type) {
     case KV_F16:
         return fmaxf(fabsf(x) * 0x1p-11f, 0x1p-25f);
     case KV_BF16:
         return fabsf(x) * 0x1p-8f;
+    case KV_Q8_0_Q4_1:
+        /* Half a step, and the roundings of scale and min. */
+        return range / 15.0f * 0.51f + largest * 0x1p-10f + 16 * 0x1p-25f;
     default:
         /* Half a step of the scale, and the scale's own rounding. */
         return largest / 127.0f * 0.51f + fabsf(x) * 0x1p-11f + 127 * 0x1p-25f;
     }
 }
 
-static float largest_kept(enum kv_type type)
+static float largest_kept(enum kv_type type, bool is_key)
 {
-    return type == KV_F16 ? HALF_MAX : type == KV_BF16 ? bf16_to_float(0x7f7f) : 127.0f * HALF_MAX;
+    switch (is_key ? kv_key_type(type) : type) {
+    case KV_BF16:
+        return bf16_to_float(0x7f7f);
+    case KV_Q8_0:
+        return 127.0f * HALF_MAX;
+    default:
+        return HALF_MAX;
+    }
 }
 
 /* Near what was given, block by block; what is too large is the largest there is. */
@@ -297,19 +335,23 @@ static void check_written(struct kernel_test *test,
                           const float *value)
 {
     const uint8_t *const values = page->bytes + kv_keys_bytes(type, head_columns);
-    const float most = largest_kept(type);
     for (uint32_t c = 0; c < 2 * head_columns; c++) {
+        const bool is_key = c < head_columns;
+        const float most = largest_kept(type, is_key);
         const uint32_t column = c % head_columns;
         const uint32_t block = column & ~(KV_BLOCK_COLUMNS - 1);
-        const float *const x = c < head_columns ? key : value;
-        const float kept = c < head_columns ? kv_key(page->bytes, type, head_columns, slot, column)
-                                            : kv_value(values, type, head_columns, slot, column);
+        const float *const x = is_key ? key : value;
+        const float kept = is_key ? kv_key(page->bytes, type, head_columns, slot, column)
+                                  : kv_value(values, type, head_columns, slot, column);
         const float wanted = fmaxf(fminf(x[column], most), -most);
-        float largest = 0.0f;
+        float low = wanted;
+        float high = wanted;
         for (uint32_t i = block; i < head_columns && i < block + KV_BLOCK_COLUMNS; i++) {
-            largest = fmaxf(largest, fminf(fabsf(x[i]), most));
+            low = fminf(low, fmaxf(x[i], -most));
+            high = fmaxf(high, fminf(x[i], most));
         }
-        if (!(fabsf(kept - wanted) <= rounding(type, wanted, largest))) {
+        const float largest = fmaxf(fabsf(low), fabsf(high));
+        if (!(fabsf(kept - wanted) <= rounding(type, is_key, wanted, largest, high - low))) {
             kernel_test_fail(test,
                              "KV type %u, %u columns, slot %u, column %u: %g is kept as %g",
                              type,
@@ -322,7 +364,7 @@ static void check_written(struct kernel_test *test,
     }
 }
 
-/* A key with NaN: NaN in its column, or in its block of columns, and nowhere else. */
+/* A key and a value with NaN: NaN in its column, or in its block of columns, and nowhere else. */
 static void check_nan(struct kernel_test *test, enum kv_type type)
 {
     enum { COLUMNS = 70, STRANGE = 40 };
@@ -330,11 +372,14 @@ static void check_nan(struct kernel_test *test, enum kv_type type)
     float x[COLUMNS];
     kernel_test_floats(test, x, COLUMNS);
     x[STRANGE] = NAN;
-    test->kernels.kv_write[type](x, x, COLUMNS, 3, page, page + kv_keys_bytes(type, COLUMNS));
+    uint8_t *const values = page + kv_keys_bytes(type, COLUMNS);
+    test->kernels.kv_write[type](x, x, COLUMNS, 3, page, values);
     for (uint32_t c = 0; c < COLUMNS; c++) {
-        const bool wanted =
-            type == KV_Q8_0 ? c / KV_BLOCK_COLUMNS == STRANGE / KV_BLOCK_COLUMNS : c == STRANGE;
-        if (isnan(kv_key(page, type, COLUMNS, 3, c)) != wanted) {
+        const bool wanted = keys_have_scales(type)
+                                ? c / KV_BLOCK_COLUMNS == STRANGE / KV_BLOCK_COLUMNS
+                                : c == STRANGE;
+        if (isnan(kv_key(page, type, COLUMNS, 3, c)) != wanted ||
+            isnan(kv_value(values, type, COLUMNS, 3, c)) != wanted) {
             kernel_test_fail(test, "KV type %u: NaN in column %u, and column %u", type, STRANGE, c);
         }
     }
@@ -432,7 +477,7 @@ static void run_call(void *context)
 
 static void bench_one(struct kernel_test *test, enum kv_type type, uint32_t columns, uint32_t n)
 {
-    static const char *const names[KV_N_TYPES] = {"f16", "bf16", "q8_0"};
+    static const char *const names[KV_N_TYPES] = {"f16", "bf16", "q8_0", "q8_0_q4_1"};
     static float values[MOST_VALUES];
     struct setting s;
     make_setting(test, &s, type, columns);
@@ -441,7 +486,7 @@ static void bench_one(struct kernel_test *test, enum kv_type type, uint32_t colu
     }
     struct bench_call bench = {.call = &s.call, .function = test->kernels.attention[type]};
     const double seconds = bench_seconds(run_call, &bench);
-    printf("attention %-4s %3u columns, %2u queries: %6.2f G multiply-adds/s, %6.2f GB/s of KV\n",
+    printf("attention %-9s %3u columns, %2u queries: %6.2f G multiply-adds/s, %6.2f GB/s of KV\n",
            names[type],
            columns,
            n,

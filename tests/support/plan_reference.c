@@ -171,23 +171,40 @@ static double as_f16(double value)
     return (double)quant_f16_to_f32(quant_f32_to_f16((float)value));
 }
 
-/* A head's key or value of one token as the KV cache keeps it. */
-static void
-keep(const struct plan_reference_options *options, const double *in, uint32_t n, double *out)
+/* Number c of n in 4 bits, given the ends of its block. */
+static double keep_nibble(double number, double least, double most)
 {
+    const double scale = as_f16((most - least) / 15);
+    const double min = as_f16(least);
+    return scale > 0 ? fmin(fmax(rint((number - min) / scale), 0), 15) * scale + min : min;
+}
+
+/* A head's key, or value, of one token as the KV cache keeps it. */
+static void keep(const struct plan_reference_options *options,
+                 bool is_key,
+                 const double *in,
+                 uint32_t n,
+                 double *out)
+{
+    const bool bytes_in_keys = is_key && options->kv_type == KV_Q8_0_Q4_1;
     memcpy(out, in, n * sizeof *out);
     for (uint32_t c = 0; options->kv_rounded && c < n; c++) {
-        double largest = 0;
+        double least = INFINITY;
+        double most = -INFINITY;
         for (uint32_t i = c & ~31u; i < n && i < (c & ~31u) + 32; i++) {
-            largest = fmax(largest, fabs((double)(float)in[i]));
+            least = fmin(least, (double)(float)in[i]);
+            most = fmax(most, (double)(float)in[i]);
         }
-        const double scale = as_f16(largest / 127);
-        switch (options->kv_type) {
+        const double scale = as_f16(fmax(fabs(least), fabs(most)) / 127);
+        switch (bytes_in_keys ? KV_Q8_0 : options->kv_type) {
         case KV_F16:
             out[c] = as_f16(in[c]);
             break;
         case KV_BF16:
             out[c] = (double)quant_bf16_to_f32(quant_f32_to_bf16((float)in[c]));
+            break;
+        case KV_Q8_0_Q4_1:
+            out[c] = keep_nibble(in[c], least, most);
             break;
         default:
             out[c] = scale > 0 ? fmin(fmax(rint(in[c] / scale), -127), 127) * scale : 0;
@@ -211,7 +228,7 @@ attend(const struct reference *r, const struct op *op, uint32_t t, uint32_t head
     for (uint32_t p = first; p <= t; p++) {
         const double *const k = row_of(r, op->inputs[1], p) + (size_t)kv_head * columns;
         scores[p] = 0;
-        keep(&r->options, k, columns, kept);
+        keep(&r->options, true, k, columns, kept);
         for (uint32_t c = 0; c < columns; c++) {
             scores[p] += q[c] * kept[c];
         }
@@ -226,7 +243,7 @@ attend(const struct reference *r, const struct op *op, uint32_t t, uint32_t head
     memset(out, 0, columns * sizeof *out);
     for (uint32_t p = first; p <= t; p++) {
         const double *const v = row_of(r, op->inputs[2], p) + (size_t)kv_head * columns;
-        keep(&r->options, v, columns, kept);
+        keep(&r->options, false, v, columns, kept);
         for (uint32_t c = 0; c < columns; c++) {
             out[c] += scores[p] / sum * kept[c];
         }

@@ -244,6 +244,9 @@ static void kv_pages_of_8_bits_take_half_the_bytes(void **state)
     assert_int_equal(backend_page_bytes(&kv, KV_F16), 2 * n_numbers);
     assert_int_equal(backend_page_bytes(&kv, KV_BF16), 2 * n_numbers);
     assert_int_equal(backend_page_bytes(&kv, KV_Q8_0), n_numbers + n_numbers / 32 * 2);
+    const uint64_t n_values = n_numbers / 2;
+    assert_int_equal(backend_page_bytes(&kv, KV_Q8_0_Q4_1),
+                     n_values + n_values / 32 * 2 + n_values / 2 + n_values / 32 * 4);
 }
 
 /* A source that has lost the end of one weight. */

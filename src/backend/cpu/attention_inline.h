@@ -5,6 +5,7 @@
  *   vec_zero() vec_set(f) vec_load(p) vec_store(p, v)
  *   vec_halves(p) vec_bf16(p) vec_bytes(p): as many numbers of a KV page; vec_half(p): one F16 in
  *                      all lanes
+ *   vec_nibbles(p, i)  part i of the 16 numbers of 4 bits in 8 bytes, i a constant
  *   vec_add(a, b) vec_sub(a, b) vec_mul(a, b) vec_max(a, b) vec_fma(a, b, c): a * b + c
  *   vec_exp(v) vec_sum(v) vec_largest(v)
  *   BLOCK              most queries at a time, 4 or more
@@ -42,8 +43,8 @@ INLINE const uint8_t *page_values(const struct attention_call *call, uint32_t pa
     return page_keys(call, page) + call->values_offset;
 }
 
-/* Numbers `index` and on; Q8_0's still want their scale.  type is a constant wherever it is passed
- * on. */
+/* Numbers `index` and on; those of 8 bits still want their scale.  type, which is one of keys, is a
+ * constant wherever it is passed on. */
 INLINE vec load_numbers(const uint8_t *numbers, size_t index, enum kv_type type)
 {
     switch (type) {
@@ -63,11 +64,36 @@ INLINE const uint16_t *key_scales(const uint8_t *keys, uint32_t head_columns, ui
     return (const uint16_t *)(const void *)scales + (size_t)c / KV_BLOCK_COLUMNS * KV_PAGE_TOKENS;
 }
 
-/* The scales of one token's values. */
-INLINE const uint16_t *value_scales(const uint8_t *values, uint32_t head_columns, uint32_t slot)
+/* One token's values of a page. */
+struct token_values {
+    const uint8_t *numbers; /* column 0 */
+    const uint16_t *scales; /* block 0's, where the type has scales */
+};
+
+INLINE struct token_values
+find_values(const uint8_t *values, uint32_t head_columns, uint32_t slot, enum kv_type type)
 {
-    const uint8_t *const scales = values + (size_t)kv_value_columns(head_columns) * KV_PAGE_TOKENS;
-    return (const uint16_t *)(const void *)scales + (size_t)slot * kv_blocks(head_columns);
+    const size_t columns = kv_value_columns(head_columns);
+    const size_t row_bytes = type == KV_Q8_0_Q4_1 ? columns / 2
+                             : type == KV_Q8_0    ? columns
+                                                  : 2 * columns;
+    const uint8_t *const scales = values + row_bytes * KV_PAGE_TOKENS;
+    const size_t n_scales = (type == KV_Q8_0_Q4_1 ? 2 : 1) * (size_t)kv_blocks(head_columns);
+    return (struct token_values){values + slot * row_bytes,
+                                 (const uint16_t *)(const void *)scales + slot * n_scales};
+}
+
+/* Vector v of the columns from `column` on, a multiple of 16: a page's vectors are of one block. */
+INLINE vec load_values(struct token_values of, uint32_t column, uint32_t v, enum kv_type type)
+{
+    const uint32_t first = column + v / PAGE_VECTORS * KV_PAGE_TOKENS;
+    const size_t block = first / KV_BLOCK_COLUMNS;
+    if (type == KV_Q8_0_Q4_1) {
+        const vec bits = vec_nibbles(of.numbers + first / 2, v % PAGE_VECTORS);
+        return vec_fma(bits, vec_half(of.scales + 2 * block), vec_half(of.scales + 2 * block + 1));
+    }
+    const vec numbers = load_numbers(of.numbers, column + (size_t)v * VEC_FLOATS, type);
+    return type == KV_Q8_0 ? vec_mul(numbers, vec_half(of.scales + block)) : numbers;
 }
 
 /* Scores of n queries against n_pages pages from `page` on.  n and n_pages are constants wherever
@@ -191,7 +217,7 @@ static void score_block(const struct attention_call *call,
                         struct weights *weights,
                         enum kv_type type)
 {
-    switch (type) {
+    switch (kv_key_type(type)) {
     case KV_F16:
         score_block_of(call, queries, n, first_page, end_page, weights, KV_F16);
         break;
@@ -244,7 +270,6 @@ INLINE void add_columns(const struct attention_call *call,
                         uint32_t end,
                         enum kv_type type)
 {
-    const uint32_t value_columns = kv_value_columns(call->head_columns);
     vec sums[MAX_SUMS];
 #pragma GCC unroll 16
     for (uint32_t i = 0; i < n; i++) {
@@ -260,17 +285,12 @@ INLINE void add_columns(const struct attention_call *call,
         const uint32_t page_end = next < end ? next : end;
         const uint8_t *const values = page_values(call, page);
         for (; t < page_end; t++) {
-            const uint32_t slot = t % KV_PAGE_TOKENS;
-            const size_t index = (size_t)slot * value_columns + column;
-            const uint16_t *const scales = value_scales(values, call->head_columns, slot);
+            const struct token_values of =
+                find_values(values, call->head_columns, t % KV_PAGE_TOKENS, type);
             vec value[MAX_SUMS];
 #pragma GCC unroll 16
             for (uint32_t v = 0; v < n_vectors; v++) {
-                value[v] = load_numbers(values, index + (size_t)v * VEC_FLOATS, type);
-                if (type == KV_Q8_0) { /* 16 columns, a page's vectors, are of one block */
-                    const uint32_t c = column + v / PAGE_VECTORS * KV_PAGE_TOKENS;
-                    value[v] = vec_mul(value[v], vec_half(scales + c / KV_BLOCK_COLUMNS));
-                }
+                value[v] = load_values(of, column, v, type);
             }
 #pragma GCC unroll 16
             for (uint32_t i = 0; i < n; i++) {
@@ -356,8 +376,11 @@ static void add_values(const struct attention_call *call,
     case KV_BF16:
         add_values_of(call, queries, weights, n, begin, end, KV_BF16);
         break;
-    default:
+    case KV_Q8_0:
         add_values_of(call, queries, weights, n, begin, end, KV_Q8_0);
+        break;
+    default:
+        add_values_of(call, queries, weights, n, begin, end, KV_Q8_0_Q4_1);
         break;
     }
 }

@@ -119,11 +119,14 @@ typedef void (*rope_function)(
  * KV storage of one layer and KV head in one page, V = head_columns rounded up to 16, B =
  * head_columns / 32 rounded up:
  *   keys         [head_columns][PAGE_TOKENS]   (transposed: a vector of tokens per column)
- *   key scales   [B][PAGE_TOKENS] F16          (Q8_0 only)
+ *   key scales   [B][PAGE_TOKENS] F16          (Q8_0, Q8_0_Q4_1)
  *   values       [PAGE_TOKENS][V]              (the columns past head_columns are zero)
- *   value scales [PAGE_TOKENS][B] F16          (Q8_0 only)
- * F16, BF16: the numbers.  Q8_0: 8 bits; the number is (float)bits * scale, rounded to F32, which
- * has room for it.
+ *   value scales [PAGE_TOKENS][B] F16          (Q8_0)
+ *                [PAGE_TOKENS][B][2] F16       (Q8_0_Q4_1: scale, min)
+ * F16, BF16: the numbers.  Q8_0, and the keys of Q8_0_Q4_1: 8 bits; the number is (float)bits *
+ * scale, rounded to F32, which has room for it.  Values of Q8_0_Q4_1: 16 columns in 8 bytes, byte i
+ * with column i in its low bits and column i + 8 in its high ones; the number is (float)bits *
+ * scale + min, rounded once, as the product fits.
  *
  * The positions of a sequence are cut into segments of ATTENTION_SEGMENT_TOKENS, counted from 0.  A
  * call takes some query rows of one KV head (query heads of its group x token rows) through one
@@ -136,7 +139,7 @@ typedef void (*rope_function)(
  * call are, and however segments are shared out.  Positions that are not seen are never used,
  * whatever their slots hold. */
 #define KV_PAGE_TOKENS           16u /* = PAGE_TOKENS of plan/batch.h */
-#define KV_BLOCK_COLUMNS         32u /* with one scale, Q8_0 */
+#define KV_BLOCK_COLUMNS         32u /* with one scale */
 #define ATTENTION_SEGMENT_TOKENS 256u
 #define ATTENTION_MAX_QUERIES    64u
 #define ATTENTION_MAX_COLUMNS    256u
@@ -151,27 +154,36 @@ static inline uint32_t kv_blocks(uint32_t head_columns)
     return (head_columns + KV_BLOCK_COLUMNS - 1) / KV_BLOCK_COLUMNS;
 }
 
-static inline size_t kv_scales_bytes(enum kv_type type, uint32_t head_columns)
+/* The type whose keys look the same, and which has its values so too. */
+static inline enum kv_type kv_key_type(enum kv_type type)
 {
-    return type == KV_Q8_0 ? (size_t)kv_blocks(head_columns) * KV_PAGE_TOKENS * 2 : 0;
+    return type == KV_Q8_0_Q4_1 ? KV_Q8_0 : type;
 }
 
-static inline size_t kv_number_bytes(enum kv_type type)
+/* Bytes of n_columns numbers of a page's tokens, and of their scales. */
+static inline size_t kv_page_part(uint32_t n_columns, uint32_t bits, size_t scales_bytes)
 {
-    return type == KV_Q8_0 ? 1 : 2;
+    return KV_PAGE_TOKENS * ((size_t)n_columns * bits / 8 + kv_blocks(n_columns) * scales_bytes);
 }
 
 /* Of one page, layer and KV head: the keys with their scales, which is where the values begin. */
 static inline size_t kv_keys_bytes(enum kv_type type, uint32_t head_columns)
 {
-    return (size_t)head_columns * KV_PAGE_TOKENS * kv_number_bytes(type) +
-           kv_scales_bytes(type, head_columns);
+    const bool bytes = kv_key_type(type) == KV_Q8_0;
+    return kv_page_part(head_columns, bytes ? 8 : 16, bytes ? 2 : 0);
 }
 
 static inline size_t kv_values_bytes(enum kv_type type, uint32_t head_columns)
 {
-    return (size_t)kv_value_columns(head_columns) * KV_PAGE_TOKENS * kv_number_bytes(type) +
-           kv_scales_bytes(type, head_columns);
+    const uint32_t n_columns = kv_value_columns(head_columns);
+    switch (type) {
+    case KV_Q8_0:
+        return kv_page_part(n_columns, 8, 2);
+    case KV_Q8_0_Q4_1:
+        return kv_page_part(n_columns, 4, 4);
+    default:
+        return kv_page_part(n_columns, 16, 0);
+    }
 }
 
 struct attention_query {
@@ -199,7 +211,9 @@ typedef void (*attention_function)(const struct attention_call *call);
 /* Writes one token's key and value of one KV head into slot `slot` of its page.  Magnitudes over
  * the largest that the type holds (infinities too) become that; NaN stays.  Q8_0: scale = max |x| /
  * 127 of the block's columns as F16, value = round to nearest even(x / scale) within [-127, 127]; a
- * block that holds NaN has the scale NaN. */
+ * block that holds NaN has the scale NaN.  4 bits: min = least x, scale = (largest x - least x) /
+ * 15, both as F16; value = round to nearest even((x - min) / scale) within [0, 15]; NaN makes both
+ * NaN. */
 typedef void (*kv_write_function)(const float *key,
                                   const float *value,
                                   uint32_t head_columns,

@@ -26,7 +26,7 @@ static realm_status check_options(const struct plan *plan,
     if (options->kv_type >= KV_N_TYPES) {
         return realm_error_set(error,
                                REALM_INVALID_ARGUMENT,
-                               "KV type %u: there are F16, BF16 and Q8_0 (0 to %u)",
+                               "KV type %u: there are F16, BF16, Q8_0 and Q8_0_Q4_1 (0 to %u)",
                                (unsigned)options->kv_type,
                                (unsigned)KV_N_TYPES - 1);
     }

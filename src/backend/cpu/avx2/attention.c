@@ -22,6 +22,7 @@ typedef __m256 vec;
 #define vec_half(p)   _mm256_cvtph_ps(_mm_set1_epi16((short)*(p)))
 #define vec_bf16(p)   bf16_8(p)
 #define vec_bytes(p)  bytes_8(p)
+#define vec_nibbles   nibbles_8
 
 static inline __m256 bf16_8(const uint16_t *numbers)
 {
@@ -32,6 +33,14 @@ static inline __m256 bf16_8(const uint16_t *numbers)
 static inline __m256 bytes_8(const int8_t *bytes)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)bytes)));
+}
+
+static inline __m256 nibbles_8(const uint8_t *bytes, uint32_t part)
+{
+    const __m256i wide = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)bytes));
+    const __m256i bits =
+        part == 0 ? _mm256_and_si256(wide, _mm256_set1_epi32(15)) : _mm256_srli_epi32(wide, 4);
+    return _mm256_cvtepi32_ps(bits);
 }
 
 #include "backend/cpu/attention_inline.h"
@@ -49,6 +58,11 @@ void attention_f32_bf16__avx2(const struct attention_call *call)
 void attention_f32_q8_0__avx2(const struct attention_call *call)
 {
     attend_all(call, KV_Q8_0);
+}
+
+void attention_f32_q8_0_q4_1__avx2(const struct attention_call *call)
+{
+    attend_all(call, KV_Q8_0_Q4_1);
 }
 
 /* Eight halves, magnitudes clamped; NaN stays. */

@@ -61,6 +61,7 @@ void add_f32__avx2(const float *a, const float *b, uint32_t n, float *out);
 void attention_f32_f16__avx2(const struct attention_call *call);
 void attention_f32_bf16__avx2(const struct attention_call *call);
 void attention_f32_q8_0__avx2(const struct attention_call *call);
+void attention_f32_q8_0_q4_1__avx2(const struct attention_call *call);
 void kv_write_f16__avx2(const float *key,
                         const float *value,
                         uint32_t head_columns,

@@ -21,10 +21,22 @@ typedef __m512 vec;
 #define vec_half    half_16
 #define vec_bf16    bf16_16
 #define vec_bytes   bytes_16
+#define vec_nibbles nibbles_16
 
 static inline __m512 half_16(const uint16_t *half)
 {
     return _mm512_broadcastss_ps(_mm_cvtph_ps(_mm_set1_epi16((short)*half)));
+}
+
+/* All 16: part is 0. */
+static inline __m512 nibbles_16(const uint8_t *bytes, uint32_t part)
+{
+    (void)part;
+    int8_t bits[16];
+    const __m128i low = _mm_loadl_epi64((const void *)bytes);
+    const __m128i both = _mm_unpacklo_epi64(low, _mm_srli_epi16(low, 4));
+    _mm_storeu_si128((void *)bits, _mm_and_si128(both, _mm_set1_epi8(15)));
+    return bytes_16(bits);
 }
 
 #include "backend/cpu/attention_inline.h"
@@ -42,4 +54,9 @@ void attention_f32_bf16__avx512vnni(const struct attention_call *call)
 void attention_f32_q8_0__avx512vnni(const struct attention_call *call)
 {
     attend_all(call, KV_Q8_0);
+}
+
+void attention_f32_q8_0_q4_1__avx512vnni(const struct attention_call *call)
+{
+    attend_all(call, KV_Q8_0_Q4_1);
 }

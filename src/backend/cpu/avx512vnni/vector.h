@@ -106,5 +106,6 @@ void gelu_mul_f32__avx512vnni(const float *a, const float *b, uint32_t n, float 
 void attention_f32_f16__avx512vnni(const struct attention_call *call);
 void attention_f32_bf16__avx512vnni(const struct attention_call *call);
 void attention_f32_q8_0__avx512vnni(const struct attention_call *call);
+void attention_f32_q8_0_q4_1__avx512vnni(const struct attention_call *call);
 
 #endif

@@ -22,6 +22,7 @@ typedef float32x4_t vec;
 #define vec_half(p)      vcvt_f32_f16(vreinterpret_f16_u16(vld1_dup_u16(p)))
 #define vec_bf16(p)      vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16))
 #define vec_bytes        bytes_4
+#define vec_nibbles      nibbles_4
 
 static inline float32x4_t bytes_4(const int8_t *bytes)
 {
@@ -29,6 +30,16 @@ static inline float32x4_t bytes_4(const int8_t *bytes)
     __builtin_memcpy(&four, bytes, sizeof four);
     const int16x8_t wide = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
     return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+}
+
+/* Parts 0 and 1 are the low bits, 2 and 3 the high ones. */
+static inline float32x4_t nibbles_4(const uint8_t *bytes, uint32_t part)
+{
+    const uint8x8_t both = vld1_u8(bytes);
+    const uint8x8_t bits = part < 2 ? vand_u8(both, vdup_n_u8(15)) : vshr_n_u8(both, 4);
+    const uint16x8_t wide = vmovl_u8(bits);
+    const uint16x4_t four = part % 2 == 0 ? vget_low_u16(wide) : vget_high_u16(wide);
+    return vcvtq_f32_u32(vmovl_u16(four));
 }
 
 #include "backend/cpu/attention_inline.h"
@@ -46,6 +57,11 @@ void attention_f32_bf16__neondot(const struct attention_call *call)
 void attention_f32_q8_0__neondot(const struct attention_call *call)
 {
     attend_all(call, KV_Q8_0);
+}
+
+void attention_f32_q8_0_q4_1__neondot(const struct attention_call *call)
+{
+    attend_all(call, KV_Q8_0_Q4_1);
 }
 
 void kv_write_f16__neondot(const float *key,

@@ -65,3 +65,8 @@ void attention_f32_q8_0__scalar(const struct attention_call *call)
 {
     attend_all(call, KV_Q8_0);
 }
+
+void attention_f32_q8_0_q4_1__scalar(const struct attention_call *call)
+{
+    attend_all(call, KV_Q8_0_Q4_1);
+}

@@ -15,6 +15,7 @@ void add_f32__scalar(const float *a, const float *b, uint32_t n, float *out);
 void attention_f32_f16__scalar(const struct attention_call *call);
 void attention_f32_bf16__scalar(const struct attention_call *call);
 void attention_f32_q8_0__scalar(const struct attention_call *call);
+void attention_f32_q8_0_q4_1__scalar(const struct attention_call *call);
 void kv_write_f16__scalar(const float *key,
                           const float *value,
                           uint32_t head_columns,
@@ -33,5 +34,11 @@ void kv_write_q8_0__scalar(const float *key,
                            uint32_t slot,
                            uint8_t *keys,
                            uint8_t *values);
+void kv_write_q8_0_q4_1__scalar(const float *key,
+                                const float *value,
+                                uint32_t head_columns,
+                                uint32_t slot,
+                                uint8_t *keys,
+                                uint8_t *values);
 
 #endif
