@@ -18,6 +18,7 @@
 
 struct call_wait;
 struct guest_session;
+struct guest_stream;
 struct step_run;
 
 #define OUTPUT_LINE_BYTES 512u
@@ -52,11 +53,14 @@ struct instance {
     uint32_t depth;       /* programs above this one */
     uint64_t seed;
 
-    struct mailbox output; /* FINISHED is not in it: see `finished` */
+    struct mailbox output; /* FINISHED is not in it: see `finished`; nor is what a pipe brings */
     struct mailbox input;
     void (*wake)(void *context);
     void *wake_context;
-    struct mutex lock; /* finished, its event, and that wake is not called after release */
+    struct mutex
+        lock; /* finished, its event, the pipe, and that wake is not called after release */
+    struct guest_stream *piped; /* pipe.h; NULL: none is open */
+    uint64_t n_pipes;           /* opened so far */
     bool finished;
     bool reader_gone;
     struct guest_event end; /* FINISHED */
