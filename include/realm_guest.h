@@ -282,6 +282,10 @@ int32_t realm_stream_pipe(realm_handle stream, struct realm_stream_event *event,
 REALM_IMPORT(stream_wait)
 int32_t realm_stream_wait(const realm_handle *streams, size_t n, int32_t timeout_ms);
 
+enum realm_step_flags {
+    REALM_STEP_LOGPROB = 1, /* tell the drawn token's log-probability: a look at every score more */
+};
+
 /* One sequence's part in a step.  Addresses are 64 bits wide in both kinds of memory. */
 struct realm_step_item {
     /* in */
@@ -294,11 +298,13 @@ struct realm_step_item {
                         no scores are told */
     uint32_t n_drafts;
     uint32_t n_top; /* best scores wanted after the last token, at most REALM_MAX_STEP_TOP */
-    uint64_t top;   /* address of n_top struct realm_token_score, written */
+    uint32_t flags; /* realm_step_flags */
+    uint32_t reserved;
+    uint64_t top; /* address of n_top struct realm_token_score, written */
     /* out */
     int32_t status;      /* REALM_GUEST_OK or this item's error */
     realm_token token;   /* drawn, not yet part of the sequence; with a sampler */
-    float logprob;       /* of it */
+    float logprob;       /* of it, with LOGPROB; else NaN */
     uint32_t n_accepted; /* drafts the sampler would have drawn: now part of the sequence */
     uint32_t n_top_out;
     uint32_t n_length; /* tokens of the sequence after this step */

@@ -75,6 +75,8 @@ type abiStep struct {
 	drafts    uint64
 	nDrafts   uint32
 	nTop      uint32
+	flags     uint32
+	reserved  uint32
 	top       uint64
 	status    int32
 	token     uint32

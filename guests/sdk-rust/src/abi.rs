@@ -89,6 +89,8 @@ pub struct StepItem {
     pub drafts: u64,
     pub n_drafts: u32,
     pub n_top: u32,
+    pub flags: u32,
+    pub reserved: u32,
     pub top: u64,
     pub status: i32,
     pub token: u32,
