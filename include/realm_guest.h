@@ -319,6 +319,15 @@ struct realm_step_item {
 REALM_IMPORT(step)
 int32_t realm_step(struct realm_step_item *items, size_t n);
 
+/* The embedding of tokens: the last hidden state of the last one, as long as 1, which is what
+ * /v1/embeddings gives of the same tokens (it encodes text with ADD_SPECIAL and PARSE_SPECIAL).
+ * Result: its columns; capacity counts floats, and 0 only asks how many there are, at once.  Else
+ * waits.  INVALID_ARGUMENT: no tokens, or one outside the vocabulary; TOO_LARGE: more than the
+ * context has; UNSUPPORTED: the model gives none. */
+REALM_IMPORT(embed)
+int32_t realm_embed(
+    realm_handle model, const realm_token *tokens, size_t n_tokens, float *out, size_t capacity);
+
 /* --- other programs, storage, the world --------------------------------------------------------
  */
 

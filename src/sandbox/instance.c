@@ -352,6 +352,8 @@ static void end_guest(struct instance *instance)
         call_destroy_object(instance, kind, object);
     }
     steps_end(instance);
+    generation_release(instance->embedding);
+    instance->embedding = NULL;
     alloc_free(instance->step);
     instance->step = NULL;
     note_usage(instance);

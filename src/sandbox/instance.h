@@ -17,6 +17,7 @@
 #include "sandbox/program.h"
 
 struct call_wait;
+struct generation;
 struct guest_session;
 struct guest_stream;
 struct step_run;
@@ -90,6 +91,7 @@ struct instance {
     struct handle_table handles;
     struct guest_session *sessions; /* of the models whose sequences it steps */
     struct step_run *step;          /* the step it is in, or was in last */
+    struct generation *embedding;   /* that it waits for in embed; NULL: none */
     uint64_t n_sequences;
     uint64_t n_sequence_tokens;
     uint64_t fuel_back; /* that programs it invoked have left */

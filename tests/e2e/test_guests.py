@@ -251,6 +251,7 @@ def test_sdks_do_what_the_calls_do(build, tour):
     assert told["model"]["architecture"] == "llama" and told["model"]["vocabulary"] == 49152
     assert told["texts"]["text"] == "Hello <|im_end|> world" and len(told["texts"]["tokens"]) > 3
     assert told["texts"]["unknown"].startswith("NotFound: no model")
+    assert told["texts"]["embeds"] is True and told["texts"]["columns"] == 576
     assert told["sequences"] == {
         "lengths": [3, 4, 5], "fork": [1, 2], "same": True,
         "missing": "NotFound: nothing is stored under this key",

@@ -162,6 +162,7 @@ extern "C" {
     pub fn stream_pipe(stream: i32, event: *mut StreamEvent, size: usize) -> i32;
     pub fn stream_wait(streams: *const i32, n: usize, timeout_ms: i32) -> i32;
     pub fn step(items: *mut StepItem, n: usize) -> i32;
+    pub fn embed(model: i32, tokens: *const u32, n: usize, out: *mut f32, capacity: usize) -> i32;
     pub fn invoke(
         program: *const u8,
         n_program: usize,

@@ -97,6 +97,8 @@ func texts(model guest.Model) {
 	tell("texts", object{
 		"tokens":  tokens,
 		"text":    must(model.Detokenize(tokens)),
+		"embeds":  slices.Equal(must(model.Embed("Hello world")), must(model.EmbedTokens(must(model.Tokenize("Hello world"))))),
+		"columns": len(must(model.Embed("Hello world"))),
 		"unknown": kindOf(guest.OpenModel("nobody")),
 	})
 }

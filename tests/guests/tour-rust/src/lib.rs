@@ -58,11 +58,14 @@ fn numbers(tokens: &[Token]) -> Value {
 
 fn texts(model: &Model) -> Result<()> {
     let tokens = model.tokenize("Hello <|im_end|> world")?;
+    let plain = model.tokenize("Hello world")?;
     tell(
         "texts",
         Value::object([
             ("tokens", numbers(&tokens)),
             ("text", model.detokenize(&tokens)?.into()),
+            ("embeds", (model.embed("Hello world")? == model.embed_tokens(&plain)?).into()),
+            ("columns", model.embed("Hello world")?.len().into()),
             ("unknown", kind_of(Model::open("nobody"))),
         ]),
     )
