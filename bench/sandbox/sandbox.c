@@ -1,8 +1,10 @@
 /* What the sandbox costs: an instance, a host call, a call that suspends, a runaway guest, a
- * thousand guests at once.  Prints one line a figure: name, value, unit, what was asked of it.
+ * thousand guests at once, waiting for messages and in the middle of a generation each.  Prints one
+ * line a figure: name, value, unit, what was asked of it.
  *
  *     ninja -C build/release bench_sandbox && build/release/bench_sandbox */
 #include "base/clock.h"
+#include "engine/engine.h"
 #include "sandbox/program.h"
 #include "sandbox/state.h"
 
@@ -20,8 +22,13 @@
 #define N_RUNAWAYS  20u
 #define RUNAWAY_MS  50u
 #define WAIT_MS     60000u
+#define MAX_TOKENS  1024u
+#define MAX_ROWS    1024u
+#define KV_BYTES    ((uint64_t)512 << 20)
 #define NS_PER_MS   1000000.0
 
+static struct engine *engine;
+static struct engine_model *model;
 static struct sandbox *sandbox;
 static struct sandbox_tenant *tenant;
 
@@ -49,6 +56,30 @@ static const char echo_guest[] =
     "  (loop (local.set $n (call $recv (i32.const 0) (i32.const 64) (i32.const -1)))"
     "   (drop (call $emit (i32.const 0) (i32.const 0) (local.get $n)))"
     "   (br_if 0 (i32.gt_s (local.get $n) (i32.const 0)))) (i32.const 0)))";
+/* Emits "x" when the first token has come; then the rest is piped. */
+static const char generating_guest[] =
+    "(module (import \"realm_v1\" \"model_open\" (func $model (param i32 i32) (result i32)))"
+    " (import \"realm_v1\" \"sequence_create\" (func $create (param i32) (result i32)))"
+    " (import \"realm_v1\" \"sequence_append\" (func $append (param i32 i32 i32) (result i32)))"
+    " (import \"realm_v1\" \"generate\" (func $generate (param i32 i32 i32 i32 i32) (result i32)))"
+    " (import \"realm_v1\" \"stream_next\""
+    "  (func $next (param i32 i32 i32 i32 i32 i32) (result i32)))"
+    " (import \"realm_v1\" \"stream_pipe\" (func $pipe (param i32 i32 i32) (result i32)))"
+    " (import \"realm_v1\" \"emit\" (func $emit (param i32 i32 i32) (result i32)))"
+    " (memory (export \"memory\") 1) (data (i32.const 0) \"x\")"
+    " (data (i32.const 16) \"\\05\\00\\00\\00\\06\\00\\00\\00\\07\\00\\00\\00\\08\\00\\00\\00\")"
+    " (data (i32.const 64) \"\\1c\\00\\00\\00\" \"\\00\\00\\00\\00\" \"\\00\\00\\00\\00\""
+    "  \"\\e8\\03\\00\\00\" \"\\00\\00\\00\\00\" \"\\01\\00\\00\\00\" \"\\00\\00\\00\\00\")"
+    " (func (export \"realm_run\") (result i32) (local $s i32)"
+    "  (local.set $s (call $create (call $model (i32.const 0) (i32.const 0))))"
+    "  (drop (call $append (local.get $s) (i32.const 16) (i32.const 4)))"
+    "  (local.set $s (call $generate (local.get $s) (i32.const 64) (i32.const 28) (i32.const 0)"
+    "   (i32.const 0)))"
+    "  (loop (if (i32.le_s (call $next (local.get $s) (i32.const 1024) (i32.const 200)"
+    "    (i32.const 2048) (i32.const 1024) (i32.const -1)) (i32.const 0)) (then (unreachable)))"
+    "   (br_if 0 (i32.ne (i32.load (i32.const 1024)) (i32.const 1))))"
+    "  (drop (call $emit (i32.const 0) (i32.const 0) (i32.const 1)))"
+    "  (call $pipe (local.get $s) (i32.const 1024) (i32.const 200))))";
 static const char spinning_guest[] =
     "(module (memory (export \"memory\") 1)"
     " (func (export \"realm_run\") (result i32) (loop (br 0)) (i32.const 0)))";
@@ -78,7 +109,12 @@ static struct program *load(const char *wat)
 static struct instance *start(struct program *program, bool takes_input)
 {
     const struct instance_options options = {
-        .program = program, .tenant = tenant, .takes_input = takes_input, .seed = 1};
+        .program = program,
+        .tenant = tenant,
+        .model = model,
+        .takes_input = takes_input,
+        .seed = 1,
+    };
     struct instance *instance = NULL;
     struct realm_error error;
     if (sandbox_start(sandbox, &options, &instance, &error) != REALM_OK) {
@@ -242,14 +278,64 @@ static void measure_live(struct program *program)
     }
 }
 
+/* A thousand guests with a sequence each in the engine, all of which have drawn tokens and none of
+ * which is read on: pages, rings and samplers are all there. */
+static void measure_generating(struct program *program)
+{
+    static struct instance *instances[N_LIVE];
+    const uint64_t before = resident_bytes();
+    const uint64_t held = alloc_held_bytes(ALLOC_GUEST);
+    const uint64_t held_by_engine = alloc_held_bytes(ALLOC_REQUEST);
+    struct guest_event event;
+    for (size_t i = 0; i < N_LIVE; i++) {
+        instances[i] = start(program, false);
+    }
+    for (size_t i = 0; i < N_LIVE; i++) {
+        while (!instance_next(instances[i], &event)) {
+            (void)instance_wait(instances[i], WAIT_MS);
+        }
+        if (event.kind != GUEST_EVENT_TEXT) {
+            stop(event.message);
+        }
+    }
+    struct engine_stats stats;
+    engine_stats(engine, &stats);
+    (void)printf("%-24s        %8.1f KB a guest, of that %.1f KB ours and %.1f KB the engine's   "
+                 "wanted: under 100 KB; %u sequences in the engine\n",
+                 "1,000 that generate",
+                 (double)(resident_bytes() - before) / 1024 / N_LIVE,
+                 (double)(alloc_held_bytes(ALLOC_GUEST) - held) / 1024 / N_LIVE,
+                 (double)(alloc_held_bytes(ALLOC_REQUEST) - held_by_engine) / 1024 / N_LIVE,
+                 stats.running + stats.waiting);
+    for (size_t i = 0; i < N_LIVE; i++) {
+        instance_release(instances[i]);
+    }
+}
+
+static void open_engine(void)
+{
+    struct realm_error error;
+    const struct engine_options options = {.max_waiting = 2 * N_LIVE};
+    const struct engine_model_options model_options = {.context_length = MAX_TOKENS,
+                                                       .max_sequences = MAX_ROWS,
+                                                       .max_rows = MAX_ROWS,
+                                                       .kv_memory_bytes = KV_BYTES};
+    if (engine_create(&options, &engine, &error) != REALM_OK ||
+        engine_load_model(engine, "tiny", BENCH_MODEL, &model_options, &model, &error) !=
+            REALM_OK) {
+        stop(error.message);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], SANDBOX_COMPILE_COMMAND) == 0) {
         return sandbox_compiler_main();
     }
     struct realm_error error;
-    const struct sandbox_options options = {.max_instances = N_LIVE + 24};
-    const struct sandbox_limits limits = {.instances = N_LIVE + 24, .cpu_ms = RUNAWAY_MS};
+    open_engine();
+    const struct sandbox_options options = {.engine = engine, .max_instances = 2 * N_LIVE};
+    const struct sandbox_limits limits = {.instances = 2 * N_LIVE, .cpu_ms = RUNAWAY_MS};
     if (sandbox_open(&options, &sandbox, &error) != REALM_OK ||
         sandbox_tenant_acquire(sandbox, "bench", &limits, &tenant, &error) != REALM_OK) {
         stop(error.message);
@@ -257,6 +343,7 @@ int main(int argc, char **argv)
     struct program *empty = load(empty_guest);
     struct program *echo = load(echo_guest);
     struct program *spinning = load(spinning_guest);
+    struct program *generating = load(generating_guest);
     measure_instances(empty);
     measure_runs(empty);
     measure_calls("host call", calling_guest, false);
@@ -264,10 +351,13 @@ int main(int argc, char **argv)
     measure_echo(echo);
     measure_runaways(spinning);
     measure_live(echo);
+    measure_generating(generating);
     program_release(empty);
     program_release(echo);
     program_release(spinning);
+    program_release(generating);
     sandbox_tenant_release(tenant);
     sandbox_close(sandbox);
+    engine_destroy(engine);
     return 0;
 }
