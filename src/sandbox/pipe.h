@@ -19,8 +19,9 @@
 bool pipe_open(struct instance *instance, struct guest_stream *stream);
 /* In the instance's turn, before its streams go. */
 void pipe_close(struct instance *instance);
-/* Something came from the generation: wakes whoever has to look at it.  The engine's thread. */
-void pipe_wake(void *stream);
+/* Something came from the generation of a guest_stream, the context: wakes whoever has to look at
+ * it. The engine's thread. */
+void pipe_wake(void *context);
 
 /* The reader: which pipe is open now, counted from 1; 0: none. */
 uint64_t pipe_number(struct instance *instance);
