@@ -639,7 +639,7 @@ def test_max_context_bounds_the_sequences_of_programs(own_server, chat_c):
     Programs(server).push("chat", chat_c)
     key = new_key(server, "default", "--scopes", "inference", "--max-context", "60")
     bound = Programs(server, key)
-    question = {"temperature": 0, "messages": [{"role": "user", "content": "Count from one to a hundred."}]}
+    question = {"temperature": 0, "messages": [{"role": "user", "content": "Tell me a very long story about the sea."}]}
     answer = bound.run("chat", question)
     assert answer["usage"]["total_tokens"] == 60
     assert Programs(server).run("chat", {**question, "max_tokens": 50})["usage"]["completion_tokens"] == 50
