@@ -282,6 +282,10 @@ int32_t realm_stream_pipe(realm_handle stream, struct realm_stream_event *event,
 REALM_IMPORT(stream_wait)
 int32_t realm_stream_wait(const realm_handle *streams, size_t n, int32_t timeout_ms);
 
+enum realm_step_flags {
+    REALM_STEP_LOGPROB = 1, /* tell the drawn token's log-probability: a look at every score more */
+};
+
 /* One sequence's part in a step.  Addresses are 64 bits wide in both kinds of memory. */
 struct realm_step_item {
     /* in */
@@ -294,11 +298,13 @@ struct realm_step_item {
                         no scores are told */
     uint32_t n_drafts;
     uint32_t n_top; /* best scores wanted after the last token, at most REALM_MAX_STEP_TOP */
-    uint64_t top;   /* address of n_top struct realm_token_score, written */
+    uint32_t flags; /* realm_step_flags */
+    uint32_t reserved;
+    uint64_t top; /* address of n_top struct realm_token_score, written */
     /* out */
     int32_t status;      /* REALM_GUEST_OK or this item's error */
     realm_token token;   /* drawn, not yet part of the sequence; with a sampler */
-    float logprob;       /* of it */
+    float logprob;       /* of it, with LOGPROB; else NaN */
     uint32_t n_accepted; /* drafts the sampler would have drawn: now part of the sequence */
     uint32_t n_top_out;
     uint32_t n_length; /* tokens of the sequence after this step */
@@ -312,6 +318,15 @@ struct realm_step_item {
  * fields tell of each; the result is 0 when the step was made. */
 REALM_IMPORT(step)
 int32_t realm_step(struct realm_step_item *items, size_t n);
+
+/* The embedding of tokens: the last hidden state of the last one, as long as 1, which is what
+ * /v1/embeddings gives of the same tokens (it encodes text with ADD_SPECIAL and PARSE_SPECIAL).
+ * Result: its columns; capacity counts floats, and 0 only asks how many there are, at once.  Else
+ * waits.  INVALID_ARGUMENT: no tokens, or one outside the vocabulary; TOO_LARGE: more than the
+ * context has; UNSUPPORTED: the model gives none. */
+REALM_IMPORT(embed)
+int32_t realm_embed(
+    realm_handle model, const realm_token *tokens, size_t n_tokens, float *out, size_t capacity);
 
 /* --- other programs, storage, the world --------------------------------------------------------
  */

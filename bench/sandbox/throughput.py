@@ -4,13 +4,15 @@ chat program (guests/chat-c), and through one that steers every token (bench/san
 
 One server; the three take turns, round after round, with the same requests, so that what the machine does beside hits all
 alike.  All three must give the same text.  Printed: tokens a second of each, the loss as the median over the rounds of what
-a program lost in its round, and how many sequences ran in a step.
+a program lost in its round, how many sequences ran in a step, and the processor time a token took in the server's threads,
+by their names: it moves less than speeds do, and says who pays.
 
   bench/sandbox/throughput.py
   bench/sandbox/throughput.py --rounds 1 --tokens 16
 """
 
 import argparse
+import collections
 import http.client
 import json
 import os
@@ -85,13 +87,24 @@ def measure(port, keys, model, options):
     return {at: text for at, (text, _) in answers.items()}, sum(n for _, n in answers.values()) / wall
 
 
-def sequences_a_step(server, ask):
-    """What ask returns, and the mean number of sequences in a step meanwhile."""
-    before = server.metrics()
+def processor_us(server):
+    """Processor time that the server's threads have taken, by their names."""
+    taken = collections.Counter()
+    for task in pathlib.Path(f"/proc/{server.process.pid}/task").iterdir():
+        name = (task / "comm").read_text().strip().rstrip("0123456789-")
+        taken[name] += int((task / "schedstat").read_text().split()[0]) / 1000
+    return taken
+
+
+def watched(server, ask):
+    """What ask returns, the mean number of sequences in a step meanwhile, and what the threads have taken a token."""
+    before, taken_before = server.metrics(), processor_us(server)
     result = ask()
-    after = server.metrics()
+    after, taken = server.metrics(), processor_us(server)
     grown = {name: after[name] - before.get(name, 0) for name in after}
-    return result, grown["realm_step_sequences_sum"] / max(1, grown["realm_step_sequences_count"])
+    n_tokens = max(1, grown["realm_generation_tokens_total"])
+    return (result, grown["realm_step_sequences_sum"] / max(1, grown["realm_step_sequences_count"]),
+            {name: (taken[name] - taken_before[name]) / n_tokens for name in taken})
 
 
 def main():
@@ -121,19 +134,25 @@ def main():
                     raise SystemExit(f"{model} answers otherwise than the model")
             speeds = {way: [] for way in WAYS}
             rows = {way: [] for way in WAYS}
+            taken = {way: [] for way in WAYS}
             for number in range(options.rounds):
                 order = list(WAYS)[number % 3:] + list(WAYS)[:number % 3]
                 for way in order:
-                    (_, speed), n = sequences_a_step(
+                    (_, speed), n, us = watched(
                         server, lambda model=WAYS[way]: measure(server.port, keys, model, options))
                     speeds[way].append(speed)
                     rows[way].append(n)
+                    taken[way].append(us)
         finally:
             server.close()
     for way, values in speeds.items():
         losses = [100 * (1 - value / alone) for value, alone in zip(values, speeds["model"])]
         print(f"{way:8} {statistics.median(values):8.1f} tokens/s   loss {statistics.median(losses):5.2f} %   "
               f"(rounds {min(losses):.2f} to {max(losses):.2f} %)   {statistics.median(rows[way]):.2f} sequences a step")
+    for way, rounds in taken.items():
+        medians = {name: statistics.median(one.get(name, 0) for one in rounds) for name in rounds[-1]}
+        shown = [f"{name} {us:.1f}" for name, us in sorted(medians.items(), key=lambda at: -at[1]) if us >= 0.05]
+        print(f"{way:8} us a token: {', '.join(shown)}")
 
 
 if __name__ == "__main__":

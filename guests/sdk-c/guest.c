@@ -130,6 +130,23 @@ struct text guest_last_message(struct text request)
     return joined.length > 0 ? buffer_view(&joined) : json_string(content);
 }
 
+/* --- embedding ---------------------------------------------------------------------------------
+ */
+
+int32_t guest_embed(realm_handle model, struct text text, float **out)
+{
+    const int32_t flags = REALM_TEXT_ADD_SPECIAL | REALM_TEXT_PARSE_SPECIAL;
+    const int32_t n = realm_tokenize(model, text.data, text.length, flags, NULL, 0);
+    const int32_t n_columns = realm_embed(model, NULL, 0, NULL, 0);
+    if (n < 0 || n_columns < 0) {
+        return n < 0 ? n : n_columns;
+    }
+    realm_token *tokens = guest_allocate((size_t)n * sizeof(*tokens));
+    *out = guest_allocate((size_t)n_columns * sizeof(**out));
+    (void)realm_tokenize(model, text.data, text.length, flags, tokens, (size_t)n);
+    return realm_embed(model, tokens, (size_t)n, *out, (size_t)n_columns);
+}
+
 /* --- generating --------------------------------------------------------------------------------
  */
 

@@ -73,6 +73,10 @@ uint32_t guest_max_tokens(struct text request, uint32_t otherwise);
 realm_handle
 guest_generate(realm_handle sequence, struct realm_generate_options options, struct text request);
 
+/* The embedding of a text, as /v1/embeddings gives it; its length is 1.  Result: its columns, in
+ * *out, or an error. */
+int32_t guest_embed(realm_handle model, struct text text, float **out);
+
 /* A generation that has ended. */
 struct generation {
     struct text text;

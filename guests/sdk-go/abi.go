@@ -12,6 +12,7 @@ const (
 	emitEvent  = 1
 	emitResult = 2
 
+	textAddSpecial   = 1
 	textParseSpecial = 2
 
 	generateIgnoreEnd = 1
@@ -75,6 +76,8 @@ type abiStep struct {
 	drafts    uint64
 	nDrafts   uint32
 	nTop      uint32
+	flags     uint32
+	reserved  uint32
 	top       uint64
 	status    int32
 	token     uint32
@@ -161,6 +164,9 @@ func abiStreamWait(streams unsafe.Pointer, n uint32, timeoutMs int32) int32
 
 //go:wasmimport realm_v1 step
 func abiStepMake(items unsafe.Pointer, n uint32) int32
+
+//go:wasmimport realm_v1 embed
+func abiEmbed(model int32, tokens unsafe.Pointer, n uint32, out unsafe.Pointer, capacity uint32) int32
 
 //go:wasmimport realm_v1 invoke
 func abiInvoke(program unsafe.Pointer, nProgram uint32, function unsafe.Pointer, nFunction uint32, request unsafe.Pointer, nRequest uint32) int32

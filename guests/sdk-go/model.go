@@ -75,6 +75,30 @@ func (m Model) Detokenize(tokens []Token) (string, error) {
 	return string(text), err
 }
 
+// Embed is the embedding of a text, as /v1/embeddings gives it; its length is 1.
+func (m Model) Embed(text string) ([]float32, error) {
+	data, n := addressOf(text)
+	tokens, err := tokensOf(func(out unsafe.Pointer, room uint32) int32 {
+		return abiTokenize(m.handle, data, n, textAddSpecial|textParseSpecial, out, room)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return m.EmbedTokens(tokens)
+}
+
+// EmbedTokens is the embedding of tokens; its length is 1.
+func (m Model) EmbedTokens(tokens []Token) ([]float32, error) {
+	first, n := unsafe.Pointer(unsafe.SliceData(tokens)), uint32(len(tokens))
+	nColumns, err := check(abiEmbed(m.handle, first, n, nil, 0))
+	if err != nil {
+		return nil, err
+	}
+	columns := make([]float32, nColumns)
+	_, err = check(abiEmbed(m.handle, first, n, unsafe.Pointer(unsafe.SliceData(columns)), uint32(nColumns)))
+	return columns, err
+}
+
 // ApplyTemplate makes the prompt of messages: a []Message, or JSON as the request brought it.
 func (m Model) ApplyTemplate(messages any) (string, error) {
 	context, err := json.Marshal(map[string]any{"messages": messages, "add_generation_prompt": true})

@@ -13,17 +13,20 @@ type Step struct {
 	NDrawn   uint32  // tokens at the sequence's end that this sampler drew before
 	Drafts   []Token // guesses of what will be drawn
 	NTop     int     // best scores wanted after the last token, at most 64
+	Logprob  bool    // the drawn token's log-probability is wanted too
 }
 
 // Stepped is what a step gave of one sequence.
 type Stepped struct {
 	Err       error
-	Token     Token // drawn, not yet part of the sequence
-	Logprob   float32
-	NAccepted int // drafts that were kept
+	Token     Token   // drawn, not yet part of the sequence
+	Logprob   float32 // of it; NaN unless asked for
+	NAccepted int     // drafts that were kept
 	Top       []TokenScore
 	Length    int // tokens of the sequence after the step
 }
+
+const stepLogprob = 1
 
 // MakeStep makes one step of several sequences together.
 func MakeStep(parts []Step) ([]Stepped, error) {
@@ -47,6 +50,9 @@ func MakeStep(parts []Step) ([]Stepped, error) {
 			nTokens:  uint32(len(part.Tokens)),
 			nDrafts:  uint32(len(part.Drafts)),
 			nTop:     uint32(part.NTop),
+		}
+		if part.Logprob {
+			items[i].flags = stepLogprob
 		}
 		if len(part.Tokens) > 0 {
 			items[i].tokens = pin(unsafe.Pointer(&part.Tokens[0]))

@@ -130,6 +130,9 @@ struct generation_moments generation_read_moments(const struct generation *gener
  * token, behind the model's last norm, as it comes; n_columns F32, the generation's.  The reader.
  */
 const float *generation_embedding(const struct generation *generation, uint32_t *n_columns);
+/* By what its first n_columns are multiplied to be as long as 1, as callers are told them; 0: they
+ * are all zero. */
+float embedding_scale(const float *columns, uint32_t n_columns);
 
 /* New requests are refused from now on; returns true when nothing is running or waiting. */
 bool engine_drain(struct engine *engine);

@@ -66,12 +66,22 @@ void event_ring_deinit(struct event_ring *ring)
     ring->bytes = NULL;
 }
 
-size_t event_ring_room(const struct event_ring *ring)
+size_t event_ring_room_bytes(const struct event_ring *ring)
 {
     const size_t used = atomic_load_explicit(&ring->head, memory_order_relaxed) -
                         atomic_load_explicit(&ring->tail, memory_order_acquire);
-    const size_t room = (ring->capacity - used) / ring->max_record_bytes;
-    return room > 1 ? room - 1 : 0; /* one may go to a pad */
+    const size_t room = ring->capacity - used;
+    return room > ring->max_record_bytes ? room - ring->max_record_bytes : 0; /* for a pad */
+}
+
+size_t event_ring_room(const struct event_ring *ring)
+{
+    return event_ring_room_bytes(ring) / ring->max_record_bytes;
+}
+
+size_t event_ring_record_bytes(size_t n_text_bytes, uint32_t n_top)
+{
+    return record_bytes(n_text_bytes, n_top, 0);
 }
 
 static struct record *record_at(const struct event_ring *ring, size_t position)

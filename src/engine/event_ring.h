@@ -31,6 +31,10 @@ void event_ring_deinit(struct event_ring *ring);
 
 /* How many records of the greatest length fit now.  Writer. */
 size_t event_ring_room(const struct event_ring *ring);
+/* The same in bytes, for who counts records by their own length.  Writer. */
+size_t event_ring_room_bytes(const struct event_ring *ring);
+/* What a record without a message takes. */
+size_t event_ring_record_bytes(size_t n_text_bytes, uint32_t n_top);
 /* False: no room (nothing was written). text and message are copied.  Writer. */
 bool event_ring_push(struct event_ring *ring, const struct event *event);
 /* Reader. The event's pointers stay valid until the next call. */

@@ -7,6 +7,8 @@
 #include "engine/engine_model.h"
 #include "model/model.h"
 
+#include <math.h>
+
 /* Records a ring holds per choice before its reader must read: enough for a reader that wakes a few
  * times a second. */
 #define RECORDS_PER_CHOICE 32u
@@ -189,6 +191,15 @@ const float *generation_embedding(const struct generation *generation, uint32_t 
 {
     *n_columns = generation->n_embedding;
     return generation->embedding;
+}
+
+float embedding_scale(const float *columns, uint32_t n_columns)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < n_columns; i++) {
+        sum += (double)columns[i] * columns[i];
+    }
+    return sum > 0 ? (float)(1 / sqrt(sum)) : 0;
 }
 
 void generation_drop(struct generation *generation)

@@ -383,6 +383,12 @@ do_at_once(struct held *held, struct operation *operation, struct realm_error *e
     }
 }
 
+/* What a step takes of the ring: its answer and its end. */
+static size_t step_bytes(const struct operation *operation)
+{
+    return event_ring_record_bytes(0, operation->n_top) + event_ring_record_bytes(0, 0);
+}
+
 /* An answer of a step that is to be told. */
 static void tell_step(struct held *held, struct event *event);
 
@@ -397,10 +403,13 @@ static bool take_over(struct held *held, struct operation *operation)
         ahead_hand_over(ahead, operation);
         return false;
     }
-    if (session->ended.first != NULL || event_ring_room(&session->ring) <= session->max_sequences) {
+    const size_t needs = step_bytes(operation);
+    if (session->ended.first != NULL ||
+        event_ring_room_bytes(&session->ring) < session->reserved_bytes + needs) {
         stop_ahead(held); /* runs again once the caller reads */
         return false;
     }
+    session->reserved_bytes += needs;
     struct event event = {
         .kind = EVENT_LOGITS, .token = ahead->next, .logprob = ahead->next_logprob};
     ahead_hand_over(ahead, operation);
@@ -496,38 +505,51 @@ void held_retire(struct held *held)
 /* --- in a step ----------------------------------------------------------------------------------
  */
 
-/* Events of the first operation in one step, without its end. */
-static size_t n_events(const struct held *held)
+/* What one event of an operation may take of the ring. */
+static size_t event_bytes(const struct held *held, const struct operation *operation)
+{
+    return operation->kind == OPERATION_STEP ? step_bytes(operation)
+                                             : held->session->ring.max_record_bytes;
+}
+
+/* What the first operation may say in one step; the end of a draft's check finds its own room. */
+static size_t needed_bytes(const struct held *held)
 {
     if (!is_asked(held) || held->queue.first->kind == OPERATION_VERIFY) {
         return 0;
     }
-    return 1 + (size_t)held->sequence->n_draft;
+    return (1 + (size_t)held->sequence->n_draft) * event_bytes(held, held->queue.first);
 }
 
 void held_count_ring_room(struct held *held)
 {
     struct session *const session = held->session;
-    session->step_room = session->ended.first == NULL ? event_ring_room(&session->ring) : 0;
+    session->step_room = session->ended.first == NULL ? event_ring_room_bytes(&session->ring) : 0;
+    session->reserved_bytes = 0;
 }
 
 bool held_take_ring_room(struct held *held)
 {
     struct session *const session = held->session;
-    const size_t needs = n_events(held);
+    const size_t needs = needed_bytes(held);
     if (session->step_room < needs) {
         return false;
     }
     session->step_room -= needs;
+    session->reserved_bytes += needs;
     return true;
 }
 
-/* The ring had room when the step began. */
+/* The ring has room: it was reserved. */
 static void say(struct held *held, struct event *event)
 {
+    struct session *const session = held->session;
+    const size_t n_bytes = event_bytes(held, held->queue.first);
     event->ticket = held->queue.first->ticket;
     event->sequence = held->number;
-    (void)REALM_INVARIANT(session_push(held->session, event));
+    session->reserved_bytes -=
+        n_bytes < session->reserved_bytes ? n_bytes : session->reserved_bytes;
+    (void)REALM_INVARIANT(session_push(session, event));
 }
 
 void held_say_token(struct held *held, const struct sampler_choice *choice, struct bytes text)

@@ -9,8 +9,10 @@
 
 #define DEFAULT_MAX_SEQUENCES  8u
 #define DEFAULT_MAX_OPERATIONS 64u
-/* What the ring holds: an event a sequence, and some ends. */
-#define MORE_RECORDS 16u
+/* What the ring holds: the longest events of a part of the sequences, which are short ones of all,
+ * and some more.  A step whose events it cannot take is made in several. */
+#define SEQUENCES_A_RECORD 4u
+#define MORE_RECORDS       16u
 /* A number is serial and slot. */
 #define SLOT_BITS 10u
 
@@ -96,9 +98,10 @@ static realm_status take_parts(struct session *session, struct realm_error *erro
             error, session->max_sequences * sizeof *session->slots, "session");
     }
     return event_ring_init(&session->ring,
-                           text_stream_max_bytes_of(session->model->tokenizer),
+                           session->no_text ? 0
+                                            : text_stream_max_bytes_of(session->model->tokenizer),
                            n_top,
-                           session->max_sequences + MORE_RECORDS,
+                           session->max_sequences / SEQUENCES_A_RECORD + MORE_RECORDS,
                            error);
 }
 
@@ -144,6 +147,7 @@ realm_status session_create(struct engine *engine,
     session->max_pages = or_default(options->max_pages, UINT32_MAX);
     session->max_saved_pages = options->max_saved_pages;
     session->max_top = or_default(options->max_top, SAMPLER_MAX_TOP_LOGPROBS);
+    session->no_text = options->no_text;
     session->wake = options->wake;
     session->wake_context = options->wake_context;
     mutex_init(&session->mutex);
@@ -431,6 +435,11 @@ realm_status session_generate(struct session *session,
 {
     struct held *held;
     struct operation *operation;
+    if (session->no_text) {
+        return realm_error_set(error,
+                               REALM_INVALID_ARGUMENT,
+                               "the session has no_text, so that none of its sequences generates");
+    }
     REALM_TRY(find_held(session, sequence, &held, error));
     REALM_TRY(begin(session, OPERATION_GENERATE, held, &operation, error));
     realm_status status = operation_set_sampling(operation,

@@ -49,6 +49,7 @@ struct session_options {
     uint32_t max_saved_pages; /* [none may be saved] of all that the account has saved */
     uint32_t max_top; /* [20] of session_step and log-probabilities, at most SESSION_MAX_TOP;
                          the ring is made for it */
+    bool no_text;     /* session_generate is refused, and the ring needs no room for texts */
     /* Called when events are there and none were before; must only wake somebody.  May be NULL. */
     void (*wake)(void *context);
     void *wake_context;
@@ -155,8 +156,8 @@ struct session_generation {
 /* Draws and appends until something ends it: EVENT_TOKEN for each token as a request has them (with
  * text), then DONE with finish, stop_token, text, n_completion_tokens.  All drawn tokens stay in
  * the sequence, a stop token too.  LENGTH also tells that the sequence or max_pages is at its end.
- * INVALID_ARGUMENT: an option out of range, by name.  DONE with INVALID_ARGUMENT: the sequence has
- * no tokens; RESOURCE_EXHAUSTED: it is full. */
+ * INVALID_ARGUMENT: an option out of range, by name, or the session has no_text.  DONE with
+ * INVALID_ARGUMENT: the sequence has no tokens; RESOURCE_EXHAUSTED: it is full. */
 REALM_MUST_CHECK realm_status session_generate(struct session *session,
                                                session_sequence sequence,
                                                const struct session_generation *generation,

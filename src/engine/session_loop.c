@@ -71,22 +71,24 @@ static bool tell_end(struct session *session, const struct operation *operation)
         begin_waiting(session);
     }
     const bool generated = operation->kind == OPERATION_GENERATE;
-    return session_push(
-        session,
-        &(struct event){
-            .kind = EVENT_DONE,
-            .ticket = operation->ticket,
-            .sequence = operation->number,
-            .status = operation->error.status,
-            .message = operation->error.status != REALM_OK ? operation->error.message : NULL,
-            .text = operation->end_text,
-            .finish = operation->finish,
-            .stop_token = generated ? operation->token : TOKEN_NONE,
-            .token = generated ? TOKEN_NONE : operation->token,
-            .n_completion_tokens = operation->n_completion,
-            .n_tokens = operation->n_tokens_after,
-            .n_accepted = operation->n_accepted,
-        });
+    const struct event event = {
+        .kind = EVENT_DONE,
+        .ticket = operation->ticket,
+        .sequence = operation->number,
+        .status = operation->error.status,
+        .message = operation->error.status != REALM_OK ? operation->error.message : NULL,
+        .text = operation->end_text,
+        .finish = operation->finish,
+        .stop_token = generated ? operation->token : TOKEN_NONE,
+        .token = generated ? TOKEN_NONE : operation->token,
+        .n_completion_tokens = operation->n_completion,
+        .n_tokens = operation->n_tokens_after,
+        .n_accepted = operation->n_accepted,
+    };
+    const size_t n_bytes = event.message == NULL ? event_ring_record_bytes(event.text.length, 0)
+                                                 : session->ring.max_record_bytes;
+    return event_ring_room_bytes(&session->ring) >= session->reserved_bytes + n_bytes &&
+           session_push(session, &event);
 }
 
 /* A caller that has gone is told nothing. */
@@ -255,6 +257,7 @@ void sessions_tell(struct engine *engine)
     engine->restless_sessions = NULL;
     while (session != NULL) {
         struct session *const next = session->next_restless;
+        session->reserved_bytes = 0; /* no step runs */
         tell_ended(session);
         destroy_dropped(session);
         session->restless = false;

@@ -26,6 +26,7 @@ struct session {
     uint32_t max_pages; /* UINT32_MAX: no limit */
     uint32_t max_saved_pages;
     uint32_t max_top;
+    bool no_text;
     /* Both threads: */
     _Atomic uint32_t owners;
     _Atomic bool released;         /* the caller has gone */
@@ -49,9 +50,10 @@ struct session {
     struct held *first_dropped;
     uint32_t n_pages;            /* that their tokens would fill */
     struct operation_list ended; /* not told yet, for want of room in the ring */
-    size_t step_room;            /* records the ring still takes in this step */
-    bool spoke;                  /* since the last wake */
-    bool restless;               /* in the engine's list of those that spoke or could not */
+    size_t step_room;            /* bytes the ring still takes in this step, */
+    size_t reserved_bytes; /* and those it keeps for who is in the step and has not spoken yet */
+    bool spoke;            /* since the last wake */
+    bool restless;         /* in the engine's list of those that spoke or could not */
     struct session *next_restless;
     bool awaited;         /* its caller was told of a step and mostly asks for the next at once */
     uint32_t n_unawaited; /* so many steps of it are not waited for, since it came late */

@@ -1,6 +1,7 @@
 /* generate: a whole generation in the engine, and the stream it comes by. */
 #include "sandbox/call.h"
 #include "sandbox/call_stream.h"
+#include "sandbox/pipe.h"
 
 #define MAX_STOPS 16u
 #define KNOWN_FLAGS                                                                                \
@@ -14,11 +15,6 @@ struct generate_request {
     const struct guest_sampler *sampler; /* NULL: greedy */
     const struct guest_matcher *matcher; /* NULL: none */
 };
-
-static void wake_guest(void *context)
-{
-    instance_wake(context);
-}
 
 /* Strings, each followed by a zero byte. */
 static int64_t read_stops(struct call *call, struct bytes list, struct generate_request *out)
@@ -95,6 +91,11 @@ static int64_t submit(struct call *call, const struct generate_request *wanted)
 {
     const struct guest_sequence *sequence = wanted->sequence;
     const uint32_t flags = wanted->options.flags;
+    struct guest_stream *stream = alloc_zeroed(ALLOC_GUEST, 1, sizeof(struct guest_stream));
+    if (stream == NULL) {
+        return call_fail(call, REALM_GUEST_FAILED, "out of memory");
+    }
+    stream->instance = call->instance;
     struct request request = {
         .model = sequence->model,
         .account = call->instance->account,
@@ -107,8 +108,8 @@ static int64_t submit(struct call *call, const struct generate_request *wanted)
         .stops = wanted->stops,
         .n_stops = wanted->n_stops,
         .constraint = wanted->matcher != NULL ? wanted->matcher->constraint : NULL,
-        .wake = wake_guest,
-        .wake_context = call->instance,
+        .wake = pipe_wake,
+        .wake_context = stream,
     };
     if (wanted->sampler != NULL) {
         request.sampling = wanted->sampler->options;
@@ -116,10 +117,6 @@ static int64_t submit(struct call *call, const struct generate_request *wanted)
     request.sampling.logprobs = (flags & REALM_GENERATE_LOGPROBS) != 0;
     request.sampling.n_top_logprobs =
         request.sampling.logprobs ? wanted->options.n_top_logprobs : 0;
-    struct guest_stream *stream = alloc_zeroed(ALLOC_GUEST, 1, sizeof(struct guest_stream));
-    if (stream == NULL) {
-        return call_fail(call, REALM_GUEST_FAILED, "out of memory");
-    }
     struct realm_error error;
     if (engine_submit(call->instance->sandbox->engine, &request, &stream->generation, &error) !=
         REALM_OK) {

@@ -12,6 +12,8 @@
 _Static_assert(REALM_MAX_STEP_TOP <= SESSION_MAX_TOP, "the engine tells as many");
 _Static_assert(REALM_MAX_STEP_DRAFTS <= SESSION_MAX_DRAFT, "the engine takes as many");
 
+#define KNOWN_FLAGS ((uint32_t)REALM_STEP_LOGPROB)
+
 struct step_part {
     struct guest_sequence *sequence;
     session_ticket ticket; /* 0: the item has ended */
@@ -65,7 +67,10 @@ static int64_t check_item(struct call *call,
                          REALM_MAX_STEP_TOP,
                          REALM_MAX_STEP_DRAFTS);
     }
-    if (item->n_drafts > 0 && (*sampler == NULL || item->n_top > 0)) {
+    if ((item->flags & ~KNOWN_FLAGS) != 0) {
+        return call_fail(call, REALM_GUEST_INVALID_ARGUMENT, "flags %u; there is 1", item->flags);
+    }
+    if (item->n_drafts > 0 && (*sampler == NULL || item->n_top > 0 || item->flags != 0)) {
         return call_fail(call,
                          REALM_GUEST_INVALID_ARGUMENT,
                          "drafts need a sampler, and no scores are told with them");
@@ -108,7 +113,7 @@ static realm_status queue_item(struct instance *instance,
     struct session_sampling sampling = {.n_drawn = item->n_drawn};
     if (sampler != NULL) {
         sampling.options = sampler->options;
-        sampling.options.logprobs = true;
+        sampling.options.logprobs = (item->flags & REALM_STEP_LOGPROB) != 0;
     }
     if (part->n_drafts > 0) {
         const struct steps_draft draft = {
@@ -177,7 +182,7 @@ static void take_logits(struct call *call, struct realm_step_item *item, const s
 {
     uint8_t *top;
     item->token = event->token;
-    item->logprob = event->logprob;
+    item->logprob = (item->flags & REALM_STEP_LOGPROB) != 0 ? event->logprob : NAN;
     item->n_top_out = event->n_top < item->n_top ? event->n_top : item->n_top;
     call->instance->completion_tokens += event->token != TOKEN_NONE ? 1 : 0;
     if (!call_span(call, item->top, item->n_top, sizeof(struct realm_token_score), &top)) {

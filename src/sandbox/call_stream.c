@@ -1,6 +1,8 @@
 /* Streams: events of generations and of other programs. */
 #include "sandbox/call_stream.h"
 
+#include "sandbox/pipe.h"
+
 #include <math.h>
 
 _Static_assert(REALM_MAX_TOP_LOGPROBS == SAMPLER_MAX_TOP_LOGPROBS, "one bound for both");
@@ -102,13 +104,30 @@ static void describe(const struct guest_stream *stream, struct realm_stream_even
     out->n_text = (uint32_t)held_text(stream).length;
 }
 
-static int64_t take_token(struct call *call, struct guest_stream *stream)
+/* Whether the stream's next token becomes one of a sequence. */
+static bool grows(const struct instance *instance, const struct guest_stream *stream)
 {
-    struct instance *instance = call->instance;
+    const struct guest_sequence *sequence = stream->sequence;
+    return sequence != NULL &&
+           sequence->tokens.length < guest_context_length(instance, sequence->model);
+}
+
+static void count_token(struct instance *instance, struct guest_stream *stream)
+{
     stream->n_completion++;
     instance->completion_tokens++;
-    if (stream->sequence == NULL || stream->sequence->tokens.length >=
-                                        guest_context_length(instance, stream->sequence->model)) {
+}
+
+static void take_start(struct guest_stream *stream)
+{
+    stream->n_prompt = stream->event.n_prompt_tokens;
+    stream->n_cached = stream->event.n_cached_tokens;
+}
+
+static int64_t take_token(struct call *call, struct guest_stream *stream)
+{
+    count_token(call->instance, stream);
+    if (!grows(call->instance, stream)) {
         return 0;
     }
     const int64_t length = guest_sequence_append(call, stream->sequence, &stream->event.token, 1);
@@ -148,8 +167,7 @@ int64_t stream_take(struct call *call, struct guest_stream *stream)
     }
     switch (stream->event.kind) {
     case EVENT_STARTED:
-        stream->n_prompt = stream->event.n_prompt_tokens;
-        stream->n_cached = stream->event.n_cached_tokens;
+        take_start(stream);
         return 0;
     case EVENT_TOKEN:
         return take_token(call, stream);
@@ -157,6 +175,25 @@ int64_t stream_take(struct call *call, struct guest_stream *stream)
         take_end(call, stream);
         return 0;
     }
+}
+
+bool stream_pass(struct instance *instance, struct guest_stream *stream)
+{
+    if (stream->event.kind == EVENT_STARTED) {
+        take_start(stream);
+    } else {
+        if (grows(instance, stream)) {
+            if (instance->n_sequence_tokens >= instance->limits.sequence_tokens ||
+                token_list_append(&stream->sequence->tokens, stream->event.token, NULL) !=
+                    REALM_OK) {
+                return false;
+            }
+            instance->n_sequence_tokens++;
+        }
+        count_token(instance, stream);
+    }
+    stream->held = false;
+    return true;
 }
 
 /* Writes as much of the event as the guest's header knows. */
@@ -217,6 +254,9 @@ int64_t call_stream_pipe(struct call *call)
     }
     if (!call_span(call, call->arguments[1], call->arguments[2], 1, &event_out)) {
         return call_bad_pointer(call);
+    }
+    if (stream->child == NULL && pipe_open(call->instance, stream)) {
+        return CALL_WAITS;
     }
     while (stream_look(stream)) {
         struct realm_stream_event event;

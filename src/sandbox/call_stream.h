@@ -17,5 +17,8 @@ int64_t guest_sequence_append(struct call *call,
 bool stream_look(struct guest_stream *stream);
 /* Takes the held event: the sequence grows by its token, counters move.  0 or CALL_ENDS. */
 int64_t stream_take(struct call *call, struct guest_stream *stream);
+/* The same for a start or a token, where nothing has to be told of it: false: the tokens are at
+ * their limit or there is no memory, and the event stays held. */
+bool stream_pass(struct instance *instance, struct guest_stream *stream);
 
 #endif

@@ -7,6 +7,7 @@
 #include "sandbox/call.h"
 #include "sandbox/linker.h"
 #include "sandbox/outcome.h"
+#include "sandbox/pipe.h"
 #include "sandbox/state.h"
 #include "sandbox/steps.h"
 #include "sandbox/wasi.h"
@@ -351,6 +352,8 @@ static void end_guest(struct instance *instance)
         call_destroy_object(instance, kind, object);
     }
     steps_end(instance);
+    generation_release(instance->embedding);
+    instance->embedding = NULL;
     alloc_free(instance->step);
     instance->step = NULL;
     note_usage(instance);
@@ -376,6 +379,7 @@ static void count_end(const struct instance *instance, struct sandbox_counters *
 
 static void finish(struct instance *instance)
 {
+    pipe_close(instance);
     end_guest(instance);
     wasi_end_lines(instance);
     outcome_tell(instance);
@@ -448,12 +452,13 @@ static bool has_finished(struct instance *instance)
 bool instance_next(struct instance *instance, struct guest_event *out)
 {
     alloc_free(instance->reading);
-    /* Asked before the box: what it put there before it finished is seen. */
+    /* Both asked before the box: what was put there before it finished, or piped, is seen first. */
     const bool finished = has_finished(instance);
+    const uint64_t pipe = pipe_number(instance);
     bool has_room;
     instance->reading = mailbox_take(&instance->output, &has_room);
-    const struct message *message = instance->reading;
-    if (message != NULL) {
+    if (instance->reading != NULL || (pipe != 0 && pipe_next(instance, pipe))) {
+        const struct message *message = instance->reading;
         if (has_room && !finished) {
             instance_wake(instance);
         }
@@ -480,7 +485,7 @@ void instance_tokens(struct instance *instance, uint64_t *prompt, uint64_t *comp
 
 bool instance_wait(struct instance *instance, uint32_t timeout_ms)
 {
-    return mailbox_wait(&instance->output, timeout_ms);
+    return pipe_readable(instance) || mailbox_wait(&instance->output, timeout_ms);
 }
 
 realm_status

@@ -17,7 +17,9 @@
 #include "sandbox/program.h"
 
 struct call_wait;
+struct generation;
 struct guest_session;
+struct guest_stream;
 struct step_run;
 
 #define OUTPUT_LINE_BYTES 512u
@@ -52,11 +54,14 @@ struct instance {
     uint32_t depth;       /* programs above this one */
     uint64_t seed;
 
-    struct mailbox output; /* FINISHED is not in it: see `finished` */
+    struct mailbox output; /* FINISHED is not in it: see `finished`; nor is what a pipe brings */
     struct mailbox input;
     void (*wake)(void *context);
     void *wake_context;
-    struct mutex lock; /* finished, its event, and that wake is not called after release */
+    struct mutex
+        lock; /* finished, its event, the pipe, and that wake is not called after release */
+    struct guest_stream *piped; /* pipe.h; NULL: none is open */
+    uint64_t n_pipes;           /* opened so far */
     bool finished;
     bool reader_gone;
     struct guest_event end; /* FINISHED */
@@ -86,6 +91,7 @@ struct instance {
     struct handle_table handles;
     struct guest_session *sessions; /* of the models whose sequences it steps */
     struct step_run *step;          /* the step it is in, or was in last */
+    struct generation *embedding;   /* that it waits for in embed; NULL: none */
     uint64_t n_sequences;
     uint64_t n_sequence_tokens;
     uint64_t fuel_back; /* that programs it invoked have left */

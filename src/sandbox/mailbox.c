@@ -110,7 +110,7 @@ bool mailbox_wait(struct mailbox *box, uint32_t timeout_ms)
 {
     const uint64_t deadline_ns = clock_monotonic_ns() + timeout_ms * NS_PER_MS;
     mutex_lock(&box->lock);
-    while (box->first == NULL && !box->closed) {
+    while (box->first == NULL && !box->closed && !box->poked) {
         const uint64_t now_ns = clock_monotonic_ns();
         if (now_ns >= deadline_ns) {
             break;
@@ -118,9 +118,18 @@ bool mailbox_wait(struct mailbox *box, uint32_t timeout_ms)
         const uint64_t left_ms = (deadline_ns - now_ns) / NS_PER_MS + 1;
         (void)condition_wait_ms(&box->readable, &box->lock, (uint32_t)left_ms);
     }
-    const bool there = box->first != NULL || box->closed;
+    const bool there = box->first != NULL || box->closed || box->poked;
+    box->poked = false;
     mutex_unlock(&box->lock);
     return there;
+}
+
+void mailbox_poke(struct mailbox *box)
+{
+    mutex_lock(&box->lock);
+    box->poked = true;
+    condition_broadcast(&box->readable);
+    mutex_unlock(&box->lock);
 }
 
 void mailbox_close(struct mailbox *box)

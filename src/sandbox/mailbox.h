@@ -26,6 +26,7 @@ struct mailbox {
     size_t max_bytes;
     bool refused; /* a message, since has_room was told last */
     bool closed;  /* by the writer: no more comes; by the reader: nobody reads */
+    bool poked;   /* since mailbox_wait returned last */
 };
 
 enum mailbox_put { MAILBOX_PUT, MAILBOX_FULL, MAILBOX_CLOSED, MAILBOX_OUT_OF_MEMORY };
@@ -41,8 +42,10 @@ enum mailbox_put mailbox_put(
 struct message *mailbox_take(struct mailbox *box, bool *has_room);
 /* Length of the oldest message; false: none. */
 bool mailbox_peek(struct mailbox *box, size_t *n_bytes);
-/* Waits until there is a message or the box is closed; false: timeout. */
+/* Waits until there is a message, or the box is closed or poked; false: timeout. */
 bool mailbox_wait(struct mailbox *box, uint32_t timeout_ms);
+/* Ends one wait, now or the next, though the box has nothing new: something beside it has. */
+void mailbox_poke(struct mailbox *box);
 void mailbox_close(struct mailbox *box);
 bool mailbox_closed(struct mailbox *box);
 

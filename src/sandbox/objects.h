@@ -42,6 +42,7 @@ struct invoke_loan {
 
 /* Where events come from: a generation of the engine, or another program. */
 struct guest_stream {
+    struct instance *instance; /* whose it is */
     struct generation *generation;
     struct instance *child;
     struct invoke_loan loan;         /* of the child */
@@ -50,6 +51,7 @@ struct guest_stream {
     uint32_t n_prompt;
     uint32_t n_cached;
     uint32_t n_completion;
+    bool by_turn; /* no more of it goes through a pipe (pipe.h) */
     /* An event that was looked at and not yet given: */
     bool held;
     struct event event;             /* of the generation */

@@ -7,7 +7,7 @@
 
 /* The clock goes on for a while after the last guest, so that guests which wait often do not wake
  * its thread each time. */
-#define TICKS_BEFORE_SLEEP 50u
+#define TICKS_BEFORE_SLEEP 12u
 
 /* What compiled code depends on must be the same here and in the compiler process. */
 static wasm_config_t *make_config(void)
@@ -90,7 +90,8 @@ static void tick(void *context)
     uint32_t n_idle = 0;
     mutex_lock(&runtime->lock);
     while (!runtime->closing) {
-        if (atomic_load(&runtime->running) > 0) {
+        const bool runs = atomic_load(&runtime->running) > 0;
+        if (runs) {
             n_idle = 0;
         } else if (++n_idle > TICKS_BEFORE_SLEEP) {
             atomic_store(&runtime->asleep, true);
@@ -102,7 +103,8 @@ static void tick(void *context)
             n_idle = 0;
             continue;
         }
-        (void)condition_wait_ms(&runtime->changed, &runtime->lock, RUNTIME_TICK_MS);
+        (void)condition_wait_ms(
+            &runtime->changed, &runtime->lock, runs ? RUNTIME_TICK_MS : RUNTIME_IDLE_TICK_MS);
         wasmtime_engine_increment_epoch(runtime->engine);
     }
     mutex_unlock(&runtime->lock);

@@ -35,6 +35,7 @@ static realm_status get_session(struct instance *instance,
             sequences < SESSION_MAX_SEQUENCES ? (uint32_t)sequences : SESSION_MAX_SEQUENCES,
         .max_operations = MAX_OPERATIONS,
         .max_top = REALM_MAX_STEP_TOP,
+        .no_text = true,
         .wake = wake_guest,
         .wake_context = instance,
     };

@@ -4,7 +4,6 @@
 #include "server/base64.h"
 #include "server/fields.h"
 
-#include <math.h>
 #include <string.h>
 
 #define MAX_DIMENSIONS (1u << 20)
@@ -98,15 +97,6 @@ static void end_stream(struct completion *completion, struct frames *frames)
     (void)frames;
 }
 
-static float inverse_length(const float *values, uint32_t n)
-{
-    double sum = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        sum += (double)values[i] * values[i];
-    }
-    return sum > 0 ? (float)(1 / sqrt(sum)) : 0;
-}
-
 static void write_floats(struct strbuf *out, const float *values, uint32_t n, float factor)
 {
     for (uint32_t i = 0; i < n; i++) {
@@ -137,7 +127,7 @@ static void write_embedding(const struct completion *completion, uint32_t index,
     uint32_t n;
     const float *const values = generation_embedding(completion->prompts[index].generation, &n);
     n = completion->n_dimensions > 0 ? completion->n_dimensions : n;
-    const float factor = inverse_length(values, n);
+    const float factor = embedding_scale(values, n);
     strbuf_append_format(out,
                          "%s{\"object\":\"embedding\",\"index\":%u,\"embedding\":",
                          index > 0 ? "," : "",

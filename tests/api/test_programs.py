@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import struct
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -233,6 +234,16 @@ def test_a_program_generates_beside_the_engine(programs, client):
     assert [kind for kind, _ in streamed[:-1]] == ["text"] * (len(streamed) - 1) and len(streamed) > 5
     usage = client.completions.create(model="smollm2", prompt="x", max_tokens=1)
     assert usage.usage.completion_tokens == 1
+
+
+def test_a_program_embeds_what_the_embeddings_route_embeds(programs, client):
+    programs.push("embeds", guest("embed"))
+    body = '{"text":"A kitten is napping on the couch."}'
+    answer = json.loads(programs.call("POST", "/embeds/run", data=body).content)
+    embedding = client.embeddings.create(model="smollm2", input=body)
+    assert list(struct.unpack("<576f", bytes.fromhex(answer["result"]))) == embedding.data[0].embedding
+    assert answer["usage"]["prompt_tokens"] == 2 * embedding.usage.prompt_tokens  # the guest embeds twice
+    assert answer["usage"]["completion_tokens"] == 0
 
 
 def test_a_failing_program_is_told_of_with_its_code(programs):
@@ -628,7 +639,7 @@ def test_max_context_bounds_the_sequences_of_programs(own_server, chat_c):
     Programs(server).push("chat", chat_c)
     key = new_key(server, "default", "--scopes", "inference", "--max-context", "60")
     bound = Programs(server, key)
-    question = {"temperature": 0, "messages": [{"role": "user", "content": "Count from one to a hundred."}]}
+    question = {"temperature": 0, "messages": [{"role": "user", "content": "Tell me a very long story about the sea."}]}
     answer = bound.run("chat", question)
     assert answer["usage"]["total_tokens"] == 60
     assert Programs(server).run("chat", {**question, "max_tokens": 50})["usage"]["completion_tokens"] == 50

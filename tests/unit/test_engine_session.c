@@ -584,6 +584,37 @@ static void stops_end_a_generation(void **state)
     assert_memory_equal(told->text, whole->text, strlen(told->text));
 }
 
+/* The ring takes the answers of about two thirds of them at once; the others wait for room. */
+static void steps_that_say_more_than_the_ring_holds_are_all_told(void **state)
+{
+    (void)state;
+    session_sequence sequences[128];
+    session_ticket tickets[128];
+    open_with(
+        &(struct session_options){.max_sequences = 128, .max_operations = 1024, .no_text = true});
+    for (uint32_t i = 0; i < 128; i++) {
+        sequences[i] = tiny_sequence(&held);
+        tiny_append(&held, sequences[i], (token_id[]){5 + i, 9}, 2);
+    }
+    for (uint32_t round = 0; round < 4; round++) {
+        for (uint32_t i = 0; i < 128; i++) {
+            tickets[i] = step_one(sequences[i], TINY_MAX_TOP, &warm, 0);
+        }
+        for (uint32_t i = 0; i < 128; i++) {
+            const struct tiny_told *const told = tiny_await(&held, tickets[i]);
+            assert_int_equal(told->end.status, REALM_OK);
+            assert_int_equal(told->n_logits, 1);
+            assert_int_equal(told->logits[0].n_top, TINY_MAX_TOP);
+            assert_int_equal(told->end.sequence, sequences[i]);
+        }
+    }
+    struct realm_error error;
+    assert_int_equal(
+        session_generate(held.session, sequences[0], &(struct session_generation){0}, NULL, &error),
+        REALM_INVALID_ARGUMENT);
+    tear_down(NULL);
+}
+
 #define FRESH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -605,6 +636,7 @@ int main(void)
         FRESH(limits_are_kept),
         FRESH(what_is_cancelled_ends_and_the_sequence_stays),
         FRESH(stops_end_a_generation),
+        cmocka_unit_test(steps_that_say_more_than_the_ring_holds_are_all_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,6 +42,7 @@ static const char *handle_of(const char *name)
                                            "tokenize",
                                            "detokenize",
                                            "apply_template",
+                                           "embed",
                                            "sequence_create",
                                            "sequence_open",
                                            "matcher_create"};

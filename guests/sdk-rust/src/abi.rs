@@ -89,6 +89,8 @@ pub struct StepItem {
     pub drafts: u64,
     pub n_drafts: u32,
     pub n_top: u32,
+    pub flags: u32,
+    pub reserved: u32,
     pub top: u64,
     pub status: i32,
     pub token: u32,
@@ -160,6 +162,7 @@ extern "C" {
     pub fn stream_pipe(stream: i32, event: *mut StreamEvent, size: usize) -> i32;
     pub fn stream_wait(streams: *const i32, n: usize, timeout_ms: i32) -> i32;
     pub fn step(items: *mut StepItem, n: usize) -> i32;
+    pub fn embed(model: i32, tokens: *const u32, n: usize, out: *mut f32, capacity: usize) -> i32;
     pub fn invoke(
         program: *const u8,
         n_program: usize,

@@ -28,7 +28,12 @@ impl Model {
 
     /// Tokens of a text; names of special tokens in it are just text.
     pub fn tokenize(&self, text: &str) -> Result<Vec<Token>> {
-        let ask = |out, room| unsafe { abi::tokenize(self.0 .0, text.as_ptr(), text.len(), 0, out, room) };
+        self.encode(text, 0)
+    }
+
+    fn encode(&self, text: &str, flags: i32) -> Result<Vec<Token>> {
+        let ask =
+            |out, room| unsafe { abi::tokenize(self.0 .0, text.as_ptr(), text.len(), flags, out, room) };
         let mut tokens = vec![0; check(ask(std::ptr::null_mut(), 0))?];
         check(ask(tokens.as_mut_ptr(), tokens.len()))?;
         Ok(tokens)
@@ -38,6 +43,20 @@ impl Model {
         text_of(|out, room| unsafe {
             abi::detokenize(self.0 .0, tokens.as_ptr(), tokens.len(), 0, out, room)
         })
+    }
+
+    /// The embedding of a text, as /v1/embeddings gives it; its length is 1.
+    pub fn embed(&self, text: &str) -> Result<Vec<f32>> {
+        let flags = abi::TEXT_ADD_SPECIAL | abi::TEXT_PARSE_SPECIAL;
+        self.embed_tokens(&self.encode(text, flags)?)
+    }
+
+    /// The embedding of tokens; its length is 1.
+    pub fn embed_tokens(&self, tokens: &[Token]) -> Result<Vec<f32>> {
+        let ask = |out, room| unsafe { abi::embed(self.0 .0, tokens.as_ptr(), tokens.len(), out, room) };
+        let mut columns = vec![0.0; check(ask(std::ptr::null_mut(), 0))?];
+        check(ask(columns.as_mut_ptr(), columns.len()))?;
+        Ok(columns)
     }
 
     /// The prompt that the chat template makes of {"messages":[...],"tools":[...]}.

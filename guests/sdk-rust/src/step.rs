@@ -16,11 +16,15 @@ pub struct Step<'a> {
     pub drafts: &'a [Token],
     /// Best scores wanted after the last token, at most 64.
     pub n_top: usize,
+    /// The drawn token's log-probability is wanted too.
+    pub logprob: bool,
 }
+
+const LOGPROB: u32 = 1;
 
 #[derive(Clone, Debug, Default)]
 pub struct Stepped {
-    /// Not yet part of the sequence.
+    /// Not yet part of the sequence; with its log-probability, NaN unless that was asked for.
     pub drawn: Option<(Token, f32)>,
     pub n_accepted: usize,
     pub top: Vec<TokenScore>,
@@ -44,6 +48,7 @@ pub fn step(parts: &mut [Step<'_>]) -> Result<Vec<Result<Stepped>>> {
             drafts: part.drafts.as_ptr() as u64,
             n_drafts: part.drafts.len() as u32,
             n_top: part.n_top as u32,
+            flags: if part.logprob { LOGPROB } else { 0 },
             top: top.as_mut_ptr() as u64,
             ..abi::StepItem::default()
         })

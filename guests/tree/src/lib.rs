@@ -78,7 +78,15 @@ fn first_token(model: &Model, word: &str) -> Result<Token> {
 fn advance(sequences: &mut [&mut Sequence], n_top: usize) -> Result<Vec<Stepped>> {
     let mut parts: Vec<Step> = sequences
         .iter_mut()
-        .map(|sequence| Step { sequence, tokens: &[], sampler: None, n_drawn: 0, drafts: &[], n_top })
+        .map(|sequence| Step {
+            sequence,
+            tokens: &[],
+            sampler: None,
+            n_drawn: 0,
+            drafts: &[],
+            n_top,
+            logprob: false,
+        })
         .collect();
     step(&mut parts)?.into_iter().collect()
 }

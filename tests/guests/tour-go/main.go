@@ -97,6 +97,8 @@ func texts(model guest.Model) {
 	tell("texts", object{
 		"tokens":  tokens,
 		"text":    must(model.Detokenize(tokens)),
+		"embeds":  slices.Equal(must(model.Embed("Hello world")), must(model.EmbedTokens(must(model.Tokenize("Hello world"))))),
+		"columns": len(must(model.Embed("Hello world"))),
 		"unknown": kindOf(guest.OpenModel("nobody")),
 	})
 }
@@ -191,10 +193,12 @@ func steps(model guest.Model) {
 	var drawn []guest.Token
 	tops := true
 	for i := range expected {
-		part := guest.Step{Sequence: sequence, Tokens: drawn[max(i-1, 0):i], Sampler: greedy, NDrawn: uint32(i), NTop: 3}
+		part := guest.Step{Sequence: sequence, Tokens: drawn[max(i-1, 0):i], Sampler: greedy, NDrawn: uint32(i), NTop: 3,
+			Logprob: i > 0}
 		one := must(guest.MakeStep([]guest.Step{part}))[0]
 		do(one.Err)
 		tops = tops && len(one.Top) == 3 && one.Top[0].Token == one.Token
+		tops = tops && (one.Top[0].Score == one.Logprob) == (i > 0)
 		drawn = append(drawn, one.Token)
 	}
 	kept := must(guest.MakeStep([]guest.Step{{Sequence: drafted, Sampler: greedy, Drafts: expected[:4]}}))[0]

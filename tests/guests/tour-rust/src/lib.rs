@@ -58,11 +58,14 @@ fn numbers(tokens: &[Token]) -> Value {
 
 fn texts(model: &Model) -> Result<()> {
     let tokens = model.tokenize("Hello <|im_end|> world")?;
+    let plain = model.tokenize("Hello world")?;
     tell(
         "texts",
         Value::object([
             ("tokens", numbers(&tokens)),
             ("text", model.detokenize(&tokens)?.into()),
+            ("embeds", (model.embed("Hello world")? == model.embed_tokens(&plain)?).into()),
+            ("columns", model.embed("Hello world")?.len().into()),
             ("unknown", kind_of(Model::open("nobody"))),
         ]),
     )
@@ -159,15 +162,24 @@ fn steps(model: &Model) -> Result<()> {
             n_drawn: i as u32,
             drafts: &[],
             n_top: 3,
+            logprob: i > 0,
         };
         let one = step(&mut [part])?.remove(0)?;
-        let token = one.drawn.map_or(0, |drawn| drawn.0);
+        let (token, logprob) = one.drawn.unwrap_or_default();
         tops_agree &= one.top.len() == 3 && one.top[0].token == token;
+        tops_agree &= (one.top[0].score == logprob) == (i > 0);
         drawn.push(token);
     }
     let drafts = &expected.tokens[..4];
-    let part =
-        Step { sequence: &mut drafted, tokens: &[], sampler: Some(&greedy), n_drawn: 0, drafts, n_top: 0 };
+    let part = Step {
+        sequence: &mut drafted,
+        tokens: &[],
+        sampler: Some(&greedy),
+        n_drawn: 0,
+        drafts,
+        n_top: 0,
+        logprob: false,
+    };
     let kept = step(&mut [part])?.remove(0)?;
     tell(
         "steps",
