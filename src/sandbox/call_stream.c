@@ -106,7 +106,7 @@ static int64_t take_token(struct call *call, struct guest_stream *stream)
 {
     struct instance *instance = call->instance;
     stream->n_completion++;
-    instance->completion_tokens++;
+    instance_count_tokens(instance, 0, 1);
     if (stream->sequence == NULL || stream->sequence->tokens.length >=
                                         guest_context_length(instance, stream->sequence->model)) {
         return 0;
@@ -123,6 +123,7 @@ static void take_end(struct call *call, struct guest_stream *stream)
         stream->sequence = NULL;
     }
     if (stream->child != NULL) {
+        /* Its run's tally has them already. */
         call->instance->prompt_tokens += stream->child_event.usage.prompt_tokens;
         call->instance->completion_tokens += stream->child_event.usage.completion_tokens;
         invoke_give_back(call->instance, &stream->loan, &stream->child_event.usage);
@@ -130,8 +131,8 @@ static void take_end(struct call *call, struct guest_stream *stream)
     } else {
         /* The token that ended it was drawn too, though the guest is not shown it. */
         if (stream->event.n_completion_tokens > stream->n_completion) {
-            call->instance->completion_tokens +=
-                stream->event.n_completion_tokens - stream->n_completion;
+            instance_count_tokens(
+                call->instance, 0, stream->event.n_completion_tokens - stream->n_completion);
         }
         keep_words(call, stream->event.message);
     }

@@ -36,6 +36,7 @@ static void instance_drop(struct instance *instance)
     sandbox_tenant_release(instance->tenant);
     account_release(instance->account);
     alloc_free(instance->waiting);
+    tally_release(instance->tally);
     alloc_free(instance->request);
     alloc_free(instance->meta);
     alloc_free(instance);
@@ -153,7 +154,7 @@ static void leave(struct sandbox *sandbox, struct sandbox_tenant *tenant)
 
 realm_status instance_start(struct sandbox *sandbox,
                             const struct instance_options *options,
-                            uint32_t depth,
+                            const struct instance *caller,
                             const struct sandbox_limits *limits,
                             struct instance **out,
                             struct realm_error *error)
@@ -174,11 +175,13 @@ realm_status instance_start(struct sandbox *sandbox,
         status = realm_error_out_of_memory(error, sizeof(struct instance), "a guest");
     } else {
         instance->export = export;
-        instance->depth = depth;
+        instance->depth = caller != NULL ? caller->depth + 1 : 0;
+        instance->tally = caller != NULL ? tally_share(caller->tally) : tally_create();
         status = choose_seed(instance, options->seed, error);
     }
-    if (status == REALM_OK && (instance->waiting == NULL || !write_meta(instance, options) ||
-                               !copy_request(instance, options->request))) {
+    if (status == REALM_OK &&
+        (instance->waiting == NULL || instance->tally == NULL || !write_meta(instance, options) ||
+         !copy_request(instance, options->request))) {
         status = realm_error_out_of_memory(error, options->request.length, "a guest's request");
     }
     if (status != REALM_OK) {
@@ -334,8 +337,12 @@ static void note_usage(struct instance *instance)
     }
     usage->host_calls = instance->host_calls;
     usage->output_bytes = instance->output_bytes;
-    usage->prompt_tokens = instance->prompt_tokens;
-    usage->completion_tokens = instance->completion_tokens;
+    if (instance->depth == 0) { /* with what programs took that were left before their end */
+        instance_tokens(instance, &usage->prompt_tokens, &usage->completion_tokens);
+    } else {
+        usage->prompt_tokens = instance->prompt_tokens;
+        usage->completion_tokens = instance->completion_tokens;
+    }
 }
 
 /* Gives everything of the guest back.  The future first: it borrows the store. */
@@ -474,8 +481,16 @@ bool instance_next(struct instance *instance, struct guest_event *out)
 
 void instance_tokens(struct instance *instance, uint64_t *prompt, uint64_t *completion)
 {
-    *prompt = atomic_load(&instance->prompt_tokens);
-    *completion = atomic_load(&instance->completion_tokens);
+    *prompt = atomic_load(&instance->tally->prompt_tokens);
+    *completion = atomic_load(&instance->tally->completion_tokens);
+}
+
+void instance_count_tokens(struct instance *instance, uint64_t prompt, uint64_t completion)
+{
+    instance->prompt_tokens += prompt;
+    instance->completion_tokens += completion;
+    atomic_fetch_add(&instance->tally->prompt_tokens, prompt);
+    atomic_fetch_add(&instance->tally->completion_tokens, completion);
 }
 
 bool instance_wait(struct instance *instance, uint32_t timeout_ms)

@@ -15,6 +15,7 @@
 #include "sandbox/mailbox.h"
 #include "sandbox/poller.h"
 #include "sandbox/program.h"
+#include "sandbox/tally.h"
 
 struct call_wait;
 struct guest_session;
@@ -51,6 +52,7 @@ struct instance {
     uint64_t max_context; /* 0: the model's */
     uint32_t depth;       /* programs above this one */
     uint64_t seed;
+    struct tally *tally; /* of its tokens: its caller's too */
 
     struct mailbox output; /* FINISHED is not in it: see `finished` */
     struct mailbox input;
@@ -92,19 +94,19 @@ struct instance {
     uint64_t host_calls;
     uint64_t output_bytes;
     uint64_t log_bytes;
-    struct output_line lines[2];    /* of standard output, of standard error */
-    _Atomic uint64_t prompt_tokens; /* the reader looks at these two as well */
-    _Atomic uint64_t completion_tokens;
+    struct output_line lines[2]; /* of standard output, of standard error */
+    uint64_t prompt_tokens;      /* with those of programs it invoked that have ended */
+    uint64_t completion_tokens;
     struct philox random;
     bool cut_short; /* the stream it piped out last */
     int32_t breach; /* enum limit that was passed, or -1 */
     char last_error[256];
 };
 
-/* The same as sandbox_start, for a guest's own call: depth counts the programs above. */
+/* The same as sandbox_start, for a guest's own call; caller NULL: nobody's. */
 REALM_MUST_CHECK realm_status instance_start(struct sandbox *sandbox,
                                              const struct instance_options *options,
-                                             uint32_t depth,
+                                             const struct instance *caller,
                                              const struct sandbox_limits *limits,
                                              struct instance **out,
                                              struct realm_error *error);
@@ -116,3 +118,5 @@ void instance_signal(struct instance *instance);
 void instance_log(struct instance *instance, uint32_t level, struct bytes line);
 
 #endif
+/* Tokens it has used itself.  In its turn. */
+void instance_count_tokens(struct instance *instance, uint64_t prompt, uint64_t completion);

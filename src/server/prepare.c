@@ -94,6 +94,7 @@ bool prepare_hand_over(struct exchange *exchange)
     struct server *const server = exchange->server;
     const struct prepare_pool *const pool =
         exchange->route->slow ? &server->prepare_slow : &server->prepare;
+    exchange_count_running(server);
     exchange->preparing = true;
     if (!queue_try_push(pool->waiting, exchange)) {
         exchange->preparing = false;
