@@ -53,6 +53,16 @@ int64_t call_fail_with(struct call *call, const struct realm_error *error)
     return call_fail(call, REALM_GUEST_FAILED, "%s", error->message);
 }
 
+int64_t call_fail_to_keep(struct call *call, const struct realm_error *error)
+{
+    struct instance *instance = call->instance;
+    if (error->status == REALM_QUOTA_EXCEEDED && !instance->store_was_full) {
+        instance->store_was_full = true;
+        tenant_count_breach(instance->tenant, LIMIT_stored_bytes);
+    }
+    return call_fail_with(call, error);
+}
+
 int64_t call_breach(struct call *call, enum limit limit)
 {
     call->instance->breach = (int32_t)limit;

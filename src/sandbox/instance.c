@@ -404,6 +404,7 @@ static enum task_turn take_turn(struct task *task)
     enum task_turn turn = TURN_ENDED;
     if (!atomic_load(&instance->cancelled)) {
         runtime_enter(&instance->sandbox->runtime);
+    instance->end.quota = instance->store_was_full ? sandbox_limit_name(LIMIT_stored_bytes) : NULL;
         turn = advance(instance);
         runtime_leave(&instance->sandbox->runtime);
     }

@@ -98,8 +98,9 @@ struct instance {
     uint64_t prompt_tokens;      /* with those of programs it invoked that have ended */
     uint64_t completion_tokens;
     struct philox random;
-    bool cut_short; /* the stream it piped out last */
-    int32_t breach; /* enum limit that was passed, or -1 */
+    bool cut_short;      /* the stream it piped out last */
+    bool store_was_full; /* a call was refused with QUOTA */
+    int32_t breach;      /* enum limit that was passed, or -1 */
     char last_error[256];
 };
 
