@@ -14,6 +14,7 @@
 #include <realm_store.h>
 
 #define NS_PER_MS      UINT64_C(1000000)
+#define MIN_SLICE_NS   (RUNTIME_TICK_MS * NS_PER_MS / 2)
 #define OUTPUT_BYTES   ((size_t)64 * 1024)
 #define INPUT_BYTES    ((size_t)1024 * 1024)
 #define MAX_META_BYTES ((size_t)4096)
@@ -35,8 +36,8 @@ static void instance_drop(struct instance *instance)
     program_release(instance->program);
     sandbox_tenant_release(instance->tenant);
     account_release(instance->account);
-    alloc_free(instance->waiting);
     tally_release(instance->tally);
+    alloc_free(instance->waiting);
     alloc_free(instance->request);
     alloc_free(instance->meta);
     alloc_free(instance);
@@ -205,14 +206,27 @@ realm_status sandbox_start(struct sandbox *sandbox,
                            struct realm_error *error)
 {
     const struct sandbox_limits limits = tenant_limits(options->tenant);
-    return instance_start(sandbox, options, 0, &limits, out, error);
+    return instance_start(sandbox, options, NULL, &limits, out, error);
 }
 
 /* --- a turn ------------------------------------------------------------------------------------
  */
 
-/* The clock ticked while the guest ran: others have their turn, unless it has run too long.  The
- * first tick after a host call only begins to count: it may have come while the guest waited. */
+/* Adds the processor time up to now; false: it is too much. */
+static bool count_time(struct instance *instance, uint64_t now_ns)
+{
+    if (!instance->counting) {
+        instance->counting = true;
+        instance->counted_ns = 0;
+    } else {
+        instance->counted_ns += now_ns - instance->counted_from_ns;
+    }
+    instance->counted_from_ns = now_ns;
+    return instance->counted_ns < instance->limits.cpu_ms * NS_PER_MS;
+}
+
+/* The clock ticked while the guest ran: others have their turn, unless it has run too long, or its
+ * turn has hardly begun.  The first tick after a host call only begins to count. */
 static wasmtime_error_t *on_tick(wasmtime_context_t *context,
                                  void *data,
                                  uint64_t *delta,
@@ -220,30 +234,31 @@ static wasmtime_error_t *on_tick(wasmtime_context_t *context,
 {
     (void)context;
     struct instance *instance = data;
-    const uint64_t now_ns = clock_monotonic_ns();
+    const uint64_t now_ns = clock_thread_ns();
     *delta = 1;
-    if (!instance->counting) {
-        instance->counting = true;
-        instance->counted_from_ns = now_ns;
-        *kind = WASMTIME_UPDATE_DEADLINE_CONTINUE;
-        return NULL;
-    }
-    if (now_ns - instance->counted_from_ns >= instance->limits.cpu_ms * NS_PER_MS) {
+    if (!count_time(instance, now_ns)) {
         instance->breach = LIMIT_cpu_ms;
         return wasmtime_error_new("too long without a host call");
     }
-    *kind = WASMTIME_UPDATE_DEADLINE_YIELD;
-    instance->yielded_at_ns = now_ns;
+    const bool is_over = instance->goes_back || now_ns - instance->turn_from_ns >= MIN_SLICE_NS;
+    instance->goes_back = false;
+    instance->yielded = is_over;
+    *kind = is_over ? WASMTIME_UPDATE_DEADLINE_YIELD : WASMTIME_UPDATE_DEADLINE_CONTINUE;
     return NULL;
 }
 
-/* What a guest waited for its turn is not its own time. */
+void instance_go_back(struct instance *instance)
+{
+    instance->goes_back = true;
+    wasmtime_context_set_epoch_deadline(instance->context, 0);
+}
+
+/* A turn begins, maybe on another thread: what the guest waited for it is not its own time. */
 static void resume_counting(struct instance *instance)
 {
-    if (instance->yielded_at_ns != 0) {
-        instance->counted_from_ns += clock_monotonic_ns() - instance->yielded_at_ns;
-        instance->yielded_at_ns = 0;
-    }
+    instance->turn_from_ns = clock_thread_ns();
+    instance->counted_from_ns = instance->turn_from_ns;
+    instance->yielded = false;
 }
 
 static void begin_store(struct instance *instance)
@@ -310,7 +325,9 @@ static enum task_turn advance(struct instance *instance)
     while (instance->future != NULL) {
         instance->task.wake_at_ns = 0;
         if (!wasmtime_call_future_poll(instance->future)) {
-            return instance->yielded_at_ns != 0 ? TURN_GOES_ON : TURN_WAITS;
+            const bool returns = instance->returns;
+            instance->returns = false;
+            return instance->yielded ? TURN_GOES_ON : returns ? TURN_RETURNS : TURN_WAITS;
         }
         wasmtime_call_future_delete(instance->future);
         instance->future = NULL;
@@ -387,6 +404,7 @@ static void finish(struct instance *instance)
     wasi_end_lines(instance);
     outcome_tell(instance);
     instance->end.cut_short = instance->cut_short;
+    instance->end.quota = instance->store_was_full ? sandbox_limit_name(LIMIT_stored_bytes) : NULL;
     count_end(instance, &instance->sandbox->counters);
     count_end(instance, &instance->tenant->counters);
     leave(instance->sandbox, instance->tenant);
@@ -402,11 +420,14 @@ static enum task_turn take_turn(struct task *task)
 {
     struct instance *instance = (struct instance *)task;
     enum task_turn turn = TURN_ENDED;
-    if (!atomic_load(&instance->cancelled)) {
+    if (!instance->ended && !atomic_load(&instance->cancelled)) {
         runtime_enter(&instance->sandbox->runtime);
-    instance->end.quota = instance->store_was_full ? sandbox_limit_name(LIMIT_stored_bytes) : NULL;
         turn = advance(instance);
         runtime_leave(&instance->sandbox->runtime);
+    }
+    if (turn == TURN_ENDED && task->slow) { /* giving back takes locks that others wait for */
+        instance->ended = true;
+        return TURN_RETURNS;
     }
     if (turn == TURN_ENDED) {
         finish(instance);

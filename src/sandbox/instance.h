@@ -79,10 +79,15 @@ struct instance {
     wasmtime_call_future_t *future;
     wasm_trap_t *trap;
     wasmtime_error_t *error;
-    bool counting; /* the time since the last host call, */
-    uint64_t counted_from_ns;
-    uint64_t yielded_at_ns; /* its slice is over since then; 0: it is not */
-    bool exited;            /* proc_exit: ended by itself, exit_code says how */
+    bool counting;            /* processor time since the last host call: */
+    uint64_t counted_ns;      /* in turns before this one, */
+    uint64_t counted_from_ns; /* and in this turn since its thread had run so long */
+    uint64_t turn_from_ns;    /* of its thread's processor time */
+    bool yielded;             /* its slice is over */
+    bool returns;             /* its call wants a quick thread */
+    bool goes_back;           /* it has been on one for that only: the next tick ends its slice */
+    bool ended;               /* what is left to do is to give everything back */
+    bool exited;              /* proc_exit: ended by itself, exit_code says how */
     int32_t exit_code;
     struct call_wait *waiting; /* the call it is suspended in */
     struct handle_table handles;
@@ -113,11 +118,13 @@ REALM_MUST_CHECK realm_status instance_start(struct sandbox *sandbox,
                                              struct realm_error *error);
 /* Makes it run on: what it waits for may be there.  Any thread. */
 void instance_wake(struct instance *instance);
+/* In a call of a guest that is on a quick thread for its sake: it goes on on a slow one. */
+void instance_go_back(struct instance *instance);
 /* Tells the reader that there is something to read. */
 void instance_signal(struct instance *instance);
+/* Tokens it has used itself.  In its turn. */
+void instance_count_tokens(struct instance *instance, uint64_t prompt, uint64_t completion);
 /* A line of the guest's log; what is over the limit is dropped.  In the instance's turn. */
 void instance_log(struct instance *instance, uint32_t level, struct bytes line);
 
 #endif
-/* Tokens it has used itself.  In its turn. */
-void instance_count_tokens(struct instance *instance, uint64_t prompt, uint64_t completion);
