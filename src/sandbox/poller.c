@@ -159,17 +159,17 @@ static struct task *take(struct lane *lane) THREAD_REQUIRES(lane->poller->lock)
     }
 }
 
-/* Time that went by pays for a part of what a task has run. */
-static void settle(struct task *task, uint64_t begin_ns, uint64_t end_ns)
+/* Time that went by pays for a part of the processor time that a task has had. */
+static void settle(struct task *task, uint64_t ran_ns)
 {
-    const uint64_t ran_ns = task->slow ? 0 : end_ns - begin_ns;
-    const uint64_t paid_ns = (end_ns - task->owed_at_ns) / QUICK_PART;
-    const uint64_t owed_ns = task->owed_ns + ran_ns;
+    const uint64_t now_ns = clock_monotonic_ns();
+    const uint64_t paid_ns = (now_ns - task->owed_at_ns) / QUICK_PART;
+    const uint64_t owed_ns = task->owed_ns + (task->slow ? 0 : ran_ns);
     task->owed_ns = owed_ns > paid_ns ? owed_ns - paid_ns : 0;
     if (task->owed_ns > MAX_OWED_NS) {
         task->owed_ns = MAX_OWED_NS;
     }
-    task->owed_at_ns = end_ns;
+    task->owed_at_ns = now_ns;
 }
 
 static void put_back(struct poller *poller, struct task *task, enum task_turn turn)
@@ -210,12 +210,12 @@ static void run(void *context)
         }
         poller->turns++;
         mutex_unlock(&poller->lock);
-        const uint64_t begin_ns = clock_monotonic_ns();
+        const uint64_t begin_ns = clock_thread_ns();
         const enum task_turn turn = task->turn(task);
-        const uint64_t end_ns = clock_monotonic_ns();
+        const uint64_t ran_ns = clock_thread_ns() - begin_ns;
         mutex_lock(&poller->lock);
         if (turn != TURN_ENDED) {
-            settle(task, begin_ns, end_ns);
+            settle(task, ran_ns);
             put_back(poller, task, turn);
         }
     }

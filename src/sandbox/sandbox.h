@@ -69,7 +69,7 @@ struct sandbox_options {
     const char *compiler;   /* program started as "<compiler> compile-program", whose main calls
                                sandbox_compiler_main; NULL: this very program */
     uint32_t max_instances; /* 1024.  SANDBOX_MAX_MEMORY_BYTES of address space each is reserved */
-    uint32_t n_threads;     /* that run guests; 2 */
+    uint32_t n_threads;     /* that run guests; 2.  One more runs those that compute */
 };
 
 REALM_MUST_CHECK realm_status sandbox_open(const struct sandbox_options *options,
