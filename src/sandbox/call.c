@@ -6,6 +6,9 @@
 #include <stdio.h>
 
 #define NS_PER_MS UINT64_C(1000000)
+/* What the server works for the client with a piece of output, about; the guest pays. */
+#define EMIT_NS      UINT64_C(1000)
+#define EMIT_BYTE_NS UINT64_C(4)
 
 static const struct {
     realm_status status;
@@ -205,6 +208,7 @@ int64_t call_emit_bytes(struct call *call, enum guest_event_kind kind, struct by
     switch (mailbox_put(&instance->output, kind, 0, bytes, &was_empty)) {
     case MAILBOX_PUT:
         instance->output_bytes += bytes.length;
+        instance->task.owed_ns += EMIT_NS + bytes.length * EMIT_BYTE_NS;
         if (was_empty) {
             instance_signal(instance);
         }

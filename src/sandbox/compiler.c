@@ -1,13 +1,12 @@
-#define _GNU_SOURCE /* SCHED_IDLE */
 /* The child's side of compile.c: reads an order and a module, gives its privileges up, compiles,
  * answers 'c' with the code or 'e' with a message. */
 #include "base/alloc.h"
+#include "base/thread.h"
 #include "sandbox/compile.h"
 #include "sandbox/confine.h"
 #include "sandbox/runtime.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <unistd.h>
 
 static bool read_all(uint8_t *out, size_t n_bytes)
@@ -67,18 +66,11 @@ static bool compile(wasm_engine_t *engine, const uint8_t *module_bytes, size_t n
     return write_all("c", 1) && write_all(code.data, code.size);
 }
 
-/* No client waits for a module as those of the engine do for tokens: it is compiled in the time
- * that the engine, the guests and everybody else leave. */
-static void stand_back(void)
-{
-    const struct sched_param none = {0};
-    (void)sched_setscheduler(0, SCHED_IDLE, &none);
-}
-
 /* The process ends right after, which frees everything. */
 int sandbox_compiler_main(void)
 {
-    stand_back();
+    /* Nobody waits for a module as the engine's clients do for tokens. */
+    thread_stand_last();
     struct compile_order order;
     if (!read_all((uint8_t *)&order, sizeof(order))) {
         return 2;

@@ -1,13 +1,7 @@
-#define _GNU_SOURCE /* SCHED_BATCH */
 #include "sandbox/poller.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
-
-#include <sched.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #define NS_PER_MS UINT64_C(1000000)
 /* Each of them that runs beside steps takes its part of a core's time from them, small as it is,
@@ -17,7 +11,7 @@
  * has run for longer than that by HUNGRY_NS, and can owe no more than MAX_OWED_NS. */
 #define QUICK_PART  8u
 #define HUNGRY_NS   (2 * NS_PER_MS)
-#define MAX_OWED_NS (100 * NS_PER_MS)
+#define MAX_OWED_NS (20 * NS_PER_MS)
 /* Guests come behind the engine when cores are few: their host calls are short, its steps are what
  * everybody waits for.  As a batch thread does, a guest that is woken waits for a core that is free
  * or lent, and takes none from a step. */
@@ -106,6 +100,20 @@ static void enqueue(struct poller *poller, struct task *task, uint32_t number)
     condition_signal(&lane->changed);
 }
 
+/* Wants a quick thread; a task that has had too much of their time waits until it has paid. */
+static void enqueue_quick(struct poller *poller, struct task *task)
+{
+    if (task->owed_ns <= HUNGRY_NS) {
+        enqueue(poller, task, LANE_QUICK);
+        return;
+    }
+    task->state = TASK_WAITING;
+    task->paying = true;
+    task->wake_at_ns = task->owed_at_ns + task->owed_ns * QUICK_PART;
+    heap_insert(poller, task);
+    condition_signal(&poller->lanes[LANE_QUICK].changed); /* it may be the first that is due */
+}
+
 static void enqueue_due(struct poller *poller)
 {
     if (poller->n_heap == 0) {
@@ -115,14 +123,19 @@ static void enqueue_due(struct poller *poller)
     while (poller->n_heap > 0 && poller->heap[0]->wake_at_ns <= now_ns) {
         struct task *task = poller->heap[0];
         heap_remove(poller, task);
-        enqueue(poller, task, LANE_QUICK);
+        if (task->paying) {
+            task->paying = false;
+            task->hungry = false;
+            task->owed_ns = 0;
+            task->owed_at_ns = now_ns;
+        }
+        enqueue_quick(poller, task);
     }
 }
 
 /* Until something changes; the quick threads look after the deadlines. */
-static void await_change(struct lane *lane) THREAD_REQUIRES(lane->poller->lock)
+static void await_change(struct poller *poller, struct lane *lane) THREAD_REQUIRES(poller->lock)
 {
-    struct poller *poller = lane->poller;
     if (lane->slow || poller->n_heap == 0) {
         condition_wait(&lane->changed, &poller->lock);
         return;
@@ -135,9 +148,8 @@ static void await_change(struct lane *lane) THREAD_REQUIRES(lane->poller->lock)
 }
 
 /* The next task to run, or NULL: the poller closes. */
-static struct task *take(struct lane *lane) THREAD_REQUIRES(lane->poller->lock)
+static struct task *take(struct poller *poller, struct lane *lane) THREAD_REQUIRES(poller->lock)
 {
-    struct poller *poller = lane->poller;
     for (;;) {
         if (!lane->slow) {
             enqueue_due(poller);
@@ -155,7 +167,7 @@ static struct task *take(struct lane *lane) THREAD_REQUIRES(lane->poller->lock)
         if (poller->closing) {
             return NULL;
         }
-        await_change(lane);
+        await_change(poller, lane);
     }
 }
 
@@ -174,13 +186,12 @@ static void settle(struct task *task, uint64_t ran_ns)
 
 static void put_back(struct poller *poller, struct task *task, enum task_turn turn)
 {
-    /* A whole slice without a wait is hunger, too; who goes from lane to lane stays as it is. */
-    task->hungry =
-        turn == TURN_GOES_ON || task->owed_ns > HUNGRY_NS || (turn == TURN_RETURNS && task->hungry);
+    /* Who goes from lane to lane stays as it is. */
+    task->hungry = turn == TURN_GOES_ON || (turn == TURN_RETURNS && task->hungry);
     if (turn == TURN_GOES_ON) {
         enqueue(poller, task, LANE_SLOW);
     } else if (turn == TURN_RETURNS || task->state == TASK_WOKEN) {
-        enqueue(poller, task, LANE_QUICK);
+        enqueue_quick(poller, task);
     } else {
         task->state = TASK_WAITING;
         if (task->wake_at_ns != 0) {
@@ -189,22 +200,18 @@ static void put_back(struct poller *poller, struct task *task, enum task_turn tu
     }
 }
 
-static void stand_back(bool slow)
-{
-    const struct sched_param none = {0};
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), GUEST_NICENESS);
-    /* Of the calling thread. */
-    (void)sched_setscheduler(0, slow ? SCHED_IDLE : SCHED_BATCH, &none);
-}
-
 static void run(void *context)
 {
     struct lane *lane = context;
     struct poller *poller = lane->poller;
-    stand_back(lane->slow);
+    if (lane->slow) {
+        thread_stand_last();
+    } else {
+        thread_stand_back(GUEST_NICENESS);
+    }
     mutex_lock(&poller->lock);
     for (;;) {
-        struct task *task = take(lane);
+        struct task *task = take(poller, lane);
         if (task == NULL) {
             break;
         }
@@ -283,7 +290,7 @@ void poller_wake(struct poller *poller, struct task *task)
         if (task->state == TASK_WAITING && task->wake_at_ns != 0) {
             heap_remove(poller, task);
         }
-        enqueue(poller, task, LANE_QUICK);
+        enqueue_quick(poller, task);
     }
     mutex_unlock(&poller->lock);
 }

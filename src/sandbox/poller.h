@@ -1,10 +1,11 @@
 /* A few threads that run many tasks, each for a short while at a time; a task that waits is in no
  * thread and costs nothing.
  *
- * There are two lanes of threads.  The quick ones come behind the engine, the slow ones behind
- * everything: they have what the machine leaves.  A task that has lately run for more than an
- * eighth of the time, by a slice, is hungry and runs on the slow ones until it has waited for that.
- * There it may hold no lock that others need: it asks for a quick thread (TURN_RETURNS) before.
+ * There are two lanes of threads.  The quick ones come behind the engine, the slow one behind
+ * everything: it has what the machine leaves.  A task that has used up a slice is hungry and goes
+ * on on the slow one, until it waits.  There it may hold no lock that others need: it asks for a
+ * quick thread before (TURN_RETURNS).  Of the quick threads' time a task may have an eighth; when
+ * it owes more than a slice, it waits until it has paid.
  *
  * Invariants (all under `lock`)
  *  (1) a task is in one run queue exactly while it is QUEUED, in the heap exactly while it is
@@ -25,10 +26,12 @@ enum task_turn { TURN_WAITS, TURN_GOES_ON, TURN_RETURNS, TURN_ENDED };
 
 struct task {
     enum task_state state;
-    bool slow;                                 /* this turn runs on a slow thread */
-    bool hungry;                               /* the poller's, for the turn to see */
-    uint64_t owed_ns;                          /* run beyond its part of the time, */
-    uint64_t owed_at_ns;                       /* as it was then */
+    bool slow;   /* this turn runs on a slow thread */
+    bool hungry; /* the poller's, for the turn to see */
+    bool paying; /* in the heap until it owes nothing */
+    /* What it has run beyond its part; a turn adds what others work for it. */
+    uint64_t owed_ns;
+    uint64_t owed_at_ns;                       /* that was then */
     struct task *next;                         /* in a lane's queue */
     uint64_t wake_at_ns;                       /* set by the turn that WAITS; 0: only a wake */
     uint32_t heap_index;                       /* while in the heap */

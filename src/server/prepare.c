@@ -7,8 +7,9 @@
 #include "server/route.h"
 #include "server/state.h"
 
-#define MAX_WAITING  1024u
-#define SLOW_THREADS 2u
+#define MAX_WAITING   1024u
+#define SLOW_THREADS  2u
+#define SLOW_NICENESS 5 /* they work for seconds, on a core that a step may want */
 
 static struct exchange *take_one(struct prepare_pool *pool)
 {
@@ -25,6 +26,9 @@ static void run(void *context)
 {
     struct prepare_pool *const pool = context;
     struct exchange *exchange;
+    if (pool == &pool->server->prepare_slow) {
+        thread_stand_back(SLOW_NICENESS);
+    }
     while ((exchange = take_one(pool)) != NULL) {
         const uint64_t start_ns = trace_begin();
         exchange->route->prepare(exchange);
