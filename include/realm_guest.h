@@ -44,7 +44,7 @@ enum realm_guest_error {
     REALM_GUEST_BAD_POINTER = -2,      /* not wholly inside the memory */
     REALM_GUEST_BAD_HANDLE = -3,       /* not of this instance, dropped, or of another kind */
     REALM_GUEST_NOT_FOUND = -4,        /* no model, key, saved sequence or program of that name */
-    REALM_GUEST_QUOTA = -5,            /* the tenant's quota of stored things is spent */
+    REALM_GUEST_QUOTA = -5,            /* the tenant's quota of stored bytes is spent */
     REALM_GUEST_BUSY = -6,             /* the sequence has a generation running */
     REALM_GUEST_CLOSED = -7,           /* no more input comes; nobody reads the output any more */
     REALM_GUEST_TIMED_OUT = -8,

@@ -10,7 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #define NS_PER_S      1000000000L
 #define NS_PER_MS     1000000L
@@ -182,6 +185,19 @@ static uint32_t cores_of_quota(void)
     }
     const unsigned long long cores = quota / period + (quota % period != 0);
     return cores < UINT32_MAX ? (uint32_t)cores : 0;
+}
+
+void thread_stand_back(int niceness)
+{
+    const struct sched_param none = {0};
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), niceness);
+    (void)sched_setscheduler(0, SCHED_BATCH, &none);
+}
+
+void thread_stand_last(void)
+{
+    const struct sched_param none = {0};
+    (void)sched_setscheduler(0, SCHED_IDLE, &none);
 }
 
 void thread_yield(void)

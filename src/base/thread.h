@@ -75,6 +75,12 @@ REALM_MUST_CHECK realm_status thread_start(struct thread *thread,
                                            struct realm_error *error);
 /* Waits for the end; a thread that was never started is fine. */
 void thread_join(struct thread *thread);
+/* The calling thread comes behind others where cores are few: its part of a core shrinks by a fifth
+ * with each step of niceness, and when it wakes it waits for a core that is free or lent. */
+void thread_stand_back(int niceness);
+/* The calling thread runs where nobody else would.  It may stand still for a second, so it should
+ * hold no lock that others wait for. */
+void thread_stand_last(void);
 /* Lets another thread have the core: between two looks at what it is about to change. */
 void thread_yield(void);
 

@@ -6,6 +6,9 @@
 #include <stdio.h>
 
 #define NS_PER_MS UINT64_C(1000000)
+/* What the server works for the client with a piece of output, about; the guest pays. */
+#define EMIT_NS      UINT64_C(1000)
+#define EMIT_BYTE_NS UINT64_C(4)
 
 static const struct {
     realm_status status;
@@ -51,6 +54,16 @@ int64_t call_fail_with(struct call *call, const struct realm_error *error)
         }
     }
     return call_fail(call, REALM_GUEST_FAILED, "%s", error->message);
+}
+
+int64_t call_fail_to_keep(struct call *call, const struct realm_error *error)
+{
+    struct instance *instance = call->instance;
+    if (error->status == REALM_QUOTA_EXCEEDED && !instance->store_was_full) {
+        instance->store_was_full = true;
+        tenant_count_breach(instance->tenant, LIMIT_stored_bytes);
+    }
+    return call_fail_with(call, error);
 }
 
 int64_t call_breach(struct call *call, enum limit limit)
@@ -195,6 +208,7 @@ int64_t call_emit_bytes(struct call *call, enum guest_event_kind kind, struct by
     switch (mailbox_put(&instance->output, kind, 0, bytes, &was_empty)) {
     case MAILBOX_PUT:
         instance->output_bytes += bytes.length;
+        instance->task.owed_ns += EMIT_NS + bytes.length * EMIT_BYTE_NS;
         if (was_empty) {
             instance_signal(instance);
         }

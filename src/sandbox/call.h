@@ -50,6 +50,9 @@ __attribute__((format(printf, 3, 4))) int64_t call_fail(struct call *call,
                                                         ...);
 /* The same with an error of ours. */
 int64_t call_fail_with(struct call *call, const struct realm_error *error);
+/* The same where the tenant's store refused to keep something; a full one is told of and counted,
+ * once a run. */
+int64_t call_fail_to_keep(struct call *call, const struct realm_error *error);
 /* The instance has passed a limit; returns CALL_ENDS. */
 int64_t call_breach(struct call *call, enum limit limit);
 

@@ -28,7 +28,7 @@ submit(struct call *call, struct engine_model *model, const struct token_list *t
         instance->embedding = NULL;
         return call_fail_with(call, &error);
     }
-    instance->prompt_tokens += request.n_prompt;
+    instance_count_tokens(instance, request.n_prompt, 0);
     return CALL_WAITS;
 }
 

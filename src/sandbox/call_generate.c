@@ -125,7 +125,7 @@ static int64_t submit(struct call *call, const struct generate_request *wanted)
     }
     stream->sequence = wanted->sequence;
     wanted->sequence->stream = stream;
-    call->instance->prompt_tokens += request.n_prompt;
+    instance_count_tokens(call->instance, request.n_prompt, 0);
     return call_new_handle(call, HANDLE_STREAM, stream);
 }
 

@@ -70,8 +70,7 @@ static int64_t start(struct call *call, const struct instance_options *options)
         alloc_free(stream);
         return call_fail(call, REALM_GUEST_FAILED, "out of memory");
     }
-    if (instance_start(
-            instance->sandbox, options, instance->depth + 1, &limits, &stream->child, &error) !=
+    if (instance_start(instance->sandbox, options, instance, &limits, &stream->child, &error) !=
         REALM_OK) {
         const struct instance_usage none = {.fuel = 0};
         invoke_give_back(instance, &stream->loan, &none);

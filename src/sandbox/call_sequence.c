@@ -237,7 +237,7 @@ int64_t call_sequence_save(struct call *call)
                                bytes,
                                call->instance->limits.stored_bytes,
                                &error) != REALM_OK) {
-        result = call_fail_with(call, &error);
+        result = call_fail_to_keep(call, &error);
     }
     strbuf_deinit(&value);
     return result;

@@ -154,7 +154,7 @@ static int64_t begin_item(struct call *call, struct realm_step_item *item, struc
         return call_fail_with(call, &error);
     }
     sequence->stepping = true;
-    call->instance->prompt_tokens += item->n_tokens;
+    instance_count_tokens(call->instance, item->n_tokens, 0);
     item->n_length = (uint32_t)sequence->tokens.length;
     return 0;
 }
@@ -184,7 +184,7 @@ static void take_logits(struct call *call, struct realm_step_item *item, const s
     item->token = event->token;
     item->logprob = (item->flags & REALM_STEP_LOGPROB) != 0 ? event->logprob : NAN;
     item->n_top_out = event->n_top < item->n_top ? event->n_top : item->n_top;
-    call->instance->completion_tokens += event->token != TOKEN_NONE ? 1 : 0;
+    instance_count_tokens(call->instance, 0, event->token != TOKEN_NONE ? 1 : 0);
     if (!call_span(call, item->top, item->n_top, sizeof(struct realm_token_score), &top)) {
         return; /* the guest wrote items over each other: its own fields are elsewhere now */
     }
@@ -205,7 +205,7 @@ static int64_t take_accepted(struct call *call,
     const uint32_t n = event->n_accepted < part->n_drafts ? event->n_accepted : part->n_drafts;
     item->n_accepted = n;
     item->token = event->token;
-    call->instance->completion_tokens += n + (event->token != TOKEN_NONE ? 1 : 0);
+    instance_count_tokens(call->instance, 0, n + (event->token != TOKEN_NONE ? 1 : 0));
     const int64_t result = guest_sequence_append(call, sequence, part->drafts, n);
     if (result < 0) {
         return result;

@@ -85,7 +85,7 @@ int64_t call_kv_set(struct call *call)
                            call->instance->limits.stored_bytes,
                            &error) == REALM_OK
                ? 0
-               : call_fail_with(call, &error);
+               : call_fail_to_keep(call, &error);
 }
 
 int64_t call_kv_delete(struct call *call)

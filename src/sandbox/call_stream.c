@@ -115,7 +115,7 @@ static bool grows(const struct instance *instance, const struct guest_stream *st
 static void count_token(struct instance *instance, struct guest_stream *stream)
 {
     stream->n_completion++;
-    instance->completion_tokens++;
+    instance_count_tokens(instance, 0, 1);
 }
 
 static void take_start(struct guest_stream *stream)
@@ -142,6 +142,7 @@ static void take_end(struct call *call, struct guest_stream *stream)
         stream->sequence = NULL;
     }
     if (stream->child != NULL) {
+        /* Its run's tally has them already. */
         call->instance->prompt_tokens += stream->child_event.usage.prompt_tokens;
         call->instance->completion_tokens += stream->child_event.usage.completion_tokens;
         invoke_give_back(call->instance, &stream->loan, &stream->child_event.usage);
@@ -149,8 +150,8 @@ static void take_end(struct call *call, struct guest_stream *stream)
     } else {
         /* The token that ended it was drawn too, though the guest is not shown it. */
         if (stream->event.n_completion_tokens > stream->n_completion) {
-            call->instance->completion_tokens +=
-                stream->event.n_completion_tokens - stream->n_completion;
+            instance_count_tokens(
+                call->instance, 0, stream->event.n_completion_tokens - stream->n_completion);
         }
         keep_words(call, stream->event.message);
     }

@@ -15,8 +15,9 @@ struct compile_order {
 #define COMPILE_MAX_CODE_BYTES ((size_t)512 * 1024 * 1024)
 
 /* Compiled code of a module, by alloc_free.  compiler: see sandbox_options.
- * INVALID_FORMAT with Wasmtime's words; RESOURCE_EXHAUSTED names compile_ms or
- * compile_memory_bytes; UNAVAILABLE: no process could be started.  Blocks. */
+ * INVALID_FORMAT with Wasmtime's words; RESOURCE_EXHAUSTED names compile_ms (processor time, and
+ * eight times as much by the clock) or compile_memory_bytes; UNAVAILABLE: no process could be
+ * started.  Blocks. */
 REALM_MUST_CHECK realm_status compile_module(const char *compiler,
                                              struct bytes module,
                                              const struct sandbox_limits *limits,

@@ -15,6 +15,7 @@
 #include <realm_store.h>
 
 #define NS_PER_MS      UINT64_C(1000000)
+#define MIN_SLICE_NS   (RUNTIME_TICK_MS * NS_PER_MS / 2)
 #define OUTPUT_BYTES   ((size_t)64 * 1024)
 #define INPUT_BYTES    ((size_t)1024 * 1024)
 #define MAX_META_BYTES ((size_t)4096)
@@ -36,6 +37,7 @@ static void instance_drop(struct instance *instance)
     program_release(instance->program);
     sandbox_tenant_release(instance->tenant);
     account_release(instance->account);
+    tally_release(instance->tally);
     alloc_free(instance->waiting);
     alloc_free(instance->request);
     alloc_free(instance->meta);
@@ -154,7 +156,7 @@ static void leave(struct sandbox *sandbox, struct sandbox_tenant *tenant)
 
 realm_status instance_start(struct sandbox *sandbox,
                             const struct instance_options *options,
-                            uint32_t depth,
+                            const struct instance *caller,
                             const struct sandbox_limits *limits,
                             struct instance **out,
                             struct realm_error *error)
@@ -175,11 +177,13 @@ realm_status instance_start(struct sandbox *sandbox,
         status = realm_error_out_of_memory(error, sizeof(struct instance), "a guest");
     } else {
         instance->export = export;
-        instance->depth = depth;
+        instance->depth = caller != NULL ? caller->depth + 1 : 0;
+        instance->tally = caller != NULL ? tally_share(caller->tally) : tally_create();
         status = choose_seed(instance, options->seed, error);
     }
-    if (status == REALM_OK && (instance->waiting == NULL || !write_meta(instance, options) ||
-                               !copy_request(instance, options->request))) {
+    if (status == REALM_OK &&
+        (instance->waiting == NULL || instance->tally == NULL || !write_meta(instance, options) ||
+         !copy_request(instance, options->request))) {
         status = realm_error_out_of_memory(error, options->request.length, "a guest's request");
     }
     if (status != REALM_OK) {
@@ -203,14 +207,27 @@ realm_status sandbox_start(struct sandbox *sandbox,
                            struct realm_error *error)
 {
     const struct sandbox_limits limits = tenant_limits(options->tenant);
-    return instance_start(sandbox, options, 0, &limits, out, error);
+    return instance_start(sandbox, options, NULL, &limits, out, error);
 }
 
 /* --- a turn ------------------------------------------------------------------------------------
  */
 
-/* The clock ticked while the guest ran: others have their turn, unless it has run too long.  The
- * first tick after a host call only begins to count: it may have come while the guest waited. */
+/* Adds the processor time up to now; false: it is too much. */
+static bool count_time(struct instance *instance, uint64_t now_ns)
+{
+    if (!instance->counting) {
+        instance->counting = true;
+        instance->counted_ns = 0;
+    } else {
+        instance->counted_ns += now_ns - instance->counted_from_ns;
+    }
+    instance->counted_from_ns = now_ns;
+    return instance->counted_ns < instance->limits.cpu_ms * NS_PER_MS;
+}
+
+/* The clock ticked while the guest ran: others have their turn, unless it has run too long, or its
+ * turn has hardly begun.  The first tick after a host call only begins to count. */
 static wasmtime_error_t *on_tick(wasmtime_context_t *context,
                                  void *data,
                                  uint64_t *delta,
@@ -218,30 +235,31 @@ static wasmtime_error_t *on_tick(wasmtime_context_t *context,
 {
     (void)context;
     struct instance *instance = data;
-    const uint64_t now_ns = clock_monotonic_ns();
+    const uint64_t now_ns = clock_thread_ns();
     *delta = 1;
-    if (!instance->counting) {
-        instance->counting = true;
-        instance->counted_from_ns = now_ns;
-        *kind = WASMTIME_UPDATE_DEADLINE_CONTINUE;
-        return NULL;
-    }
-    if (now_ns - instance->counted_from_ns >= instance->limits.cpu_ms * NS_PER_MS) {
+    if (!count_time(instance, now_ns)) {
         instance->breach = LIMIT_cpu_ms;
         return wasmtime_error_new("too long without a host call");
     }
-    *kind = WASMTIME_UPDATE_DEADLINE_YIELD;
-    instance->yielded_at_ns = now_ns;
+    const bool is_over = instance->goes_back || now_ns - instance->turn_from_ns >= MIN_SLICE_NS;
+    instance->goes_back = false;
+    instance->yielded = is_over;
+    *kind = is_over ? WASMTIME_UPDATE_DEADLINE_YIELD : WASMTIME_UPDATE_DEADLINE_CONTINUE;
     return NULL;
 }
 
-/* What a guest waited for its turn is not its own time. */
+void instance_go_back(struct instance *instance)
+{
+    instance->goes_back = true;
+    wasmtime_context_set_epoch_deadline(instance->context, 0);
+}
+
+/* A turn begins, maybe on another thread: what the guest waited for it is not its own time. */
 static void resume_counting(struct instance *instance)
 {
-    if (instance->yielded_at_ns != 0) {
-        instance->counted_from_ns += clock_monotonic_ns() - instance->yielded_at_ns;
-        instance->yielded_at_ns = 0;
-    }
+    instance->turn_from_ns = clock_thread_ns();
+    instance->counted_from_ns = instance->turn_from_ns;
+    instance->yielded = false;
 }
 
 static void begin_store(struct instance *instance)
@@ -308,7 +326,9 @@ static enum task_turn advance(struct instance *instance)
     while (instance->future != NULL) {
         instance->task.wake_at_ns = 0;
         if (!wasmtime_call_future_poll(instance->future)) {
-            return instance->yielded_at_ns != 0 ? TURN_GOES_ON : TURN_WAITS;
+            const bool returns = instance->returns;
+            instance->returns = false;
+            return instance->yielded ? TURN_GOES_ON : returns ? TURN_RETURNS : TURN_WAITS;
         }
         wasmtime_call_future_delete(instance->future);
         instance->future = NULL;
@@ -335,8 +355,12 @@ static void note_usage(struct instance *instance)
     }
     usage->host_calls = instance->host_calls;
     usage->output_bytes = instance->output_bytes;
-    usage->prompt_tokens = instance->prompt_tokens;
-    usage->completion_tokens = instance->completion_tokens;
+    if (instance->depth == 0) { /* with what programs took that were left before their end */
+        instance_tokens(instance, &usage->prompt_tokens, &usage->completion_tokens);
+    } else {
+        usage->prompt_tokens = instance->prompt_tokens;
+        usage->completion_tokens = instance->completion_tokens;
+    }
 }
 
 /* Gives everything of the guest back.  The future first: it borrows the store. */
@@ -384,6 +408,7 @@ static void finish(struct instance *instance)
     wasi_end_lines(instance);
     outcome_tell(instance);
     instance->end.cut_short = instance->cut_short;
+    instance->end.quota = instance->store_was_full ? sandbox_limit_name(LIMIT_stored_bytes) : NULL;
     count_end(instance, &instance->sandbox->counters);
     count_end(instance, &instance->tenant->counters);
     leave(instance->sandbox, instance->tenant);
@@ -399,10 +424,14 @@ static enum task_turn take_turn(struct task *task)
 {
     struct instance *instance = (struct instance *)task;
     enum task_turn turn = TURN_ENDED;
-    if (!atomic_load(&instance->cancelled)) {
+    if (!instance->ended && !atomic_load(&instance->cancelled)) {
         runtime_enter(&instance->sandbox->runtime);
         turn = advance(instance);
         runtime_leave(&instance->sandbox->runtime);
+    }
+    if (turn == TURN_ENDED && task->slow) { /* giving back takes locks that others wait for */
+        instance->ended = true;
+        return TURN_RETURNS;
     }
     if (turn == TURN_ENDED) {
         finish(instance);
@@ -479,8 +508,16 @@ bool instance_next(struct instance *instance, struct guest_event *out)
 
 void instance_tokens(struct instance *instance, uint64_t *prompt, uint64_t *completion)
 {
-    *prompt = atomic_load(&instance->prompt_tokens);
-    *completion = atomic_load(&instance->completion_tokens);
+    *prompt = atomic_load(&instance->tally->prompt_tokens);
+    *completion = atomic_load(&instance->tally->completion_tokens);
+}
+
+void instance_count_tokens(struct instance *instance, uint64_t prompt, uint64_t completion)
+{
+    instance->prompt_tokens += prompt;
+    instance->completion_tokens += completion;
+    atomic_fetch_add(&instance->tally->prompt_tokens, prompt);
+    atomic_fetch_add(&instance->tally->completion_tokens, completion);
 }
 
 bool instance_wait(struct instance *instance, uint32_t timeout_ms)

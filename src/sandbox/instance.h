@@ -15,6 +15,7 @@
 #include "sandbox/mailbox.h"
 #include "sandbox/poller.h"
 #include "sandbox/program.h"
+#include "sandbox/tally.h"
 
 struct call_wait;
 struct generation;
@@ -53,6 +54,7 @@ struct instance {
     uint64_t max_context; /* 0: the model's */
     uint32_t depth;       /* programs above this one */
     uint64_t seed;
+    struct tally *tally; /* of its tokens: its caller's too */
 
     struct mailbox output; /* FINISHED is not in it: see `finished`; nor is what a pipe brings */
     struct mailbox input;
@@ -82,10 +84,15 @@ struct instance {
     wasmtime_call_future_t *future;
     wasm_trap_t *trap;
     wasmtime_error_t *error;
-    bool counting; /* the time since the last host call, */
-    uint64_t counted_from_ns;
-    uint64_t yielded_at_ns; /* its slice is over since then; 0: it is not */
-    bool exited;            /* proc_exit: ended by itself, exit_code says how */
+    bool counting;            /* processor time since the last host call: */
+    uint64_t counted_ns;      /* in turns before this one, */
+    uint64_t counted_from_ns; /* and in this turn since its thread had run so long */
+    uint64_t turn_from_ns;    /* of its thread's processor time */
+    bool yielded;             /* its slice is over */
+    bool returns;             /* its call wants a quick thread */
+    bool goes_back;           /* it has been on one for that only: the next tick ends its slice */
+    bool ended;               /* what is left to do is to give everything back */
+    bool exited;              /* proc_exit: ended by itself, exit_code says how */
     int32_t exit_code;
     struct call_wait *waiting; /* the call it is suspended in */
     struct handle_table handles;
@@ -98,26 +105,31 @@ struct instance {
     uint64_t host_calls;
     uint64_t output_bytes;
     uint64_t log_bytes;
-    struct output_line lines[2];    /* of standard output, of standard error */
-    _Atomic uint64_t prompt_tokens; /* the reader looks at these two as well */
-    _Atomic uint64_t completion_tokens;
+    struct output_line lines[2]; /* of standard output, of standard error */
+    uint64_t prompt_tokens;      /* with those of programs it invoked that have ended */
+    uint64_t completion_tokens;
     struct philox random;
-    bool cut_short; /* the stream it piped out last */
-    int32_t breach; /* enum limit that was passed, or -1 */
+    bool cut_short;      /* the stream it piped out last */
+    bool store_was_full; /* a call was refused with QUOTA */
+    int32_t breach;      /* enum limit that was passed, or -1 */
     char last_error[256];
 };
 
-/* The same as sandbox_start, for a guest's own call: depth counts the programs above. */
+/* The same as sandbox_start, for a guest's own call; caller NULL: nobody's. */
 REALM_MUST_CHECK realm_status instance_start(struct sandbox *sandbox,
                                              const struct instance_options *options,
-                                             uint32_t depth,
+                                             const struct instance *caller,
                                              const struct sandbox_limits *limits,
                                              struct instance **out,
                                              struct realm_error *error);
 /* Makes it run on: what it waits for may be there.  Any thread. */
 void instance_wake(struct instance *instance);
+/* In a call of a guest that is on a quick thread for its sake: it goes on on a slow one. */
+void instance_go_back(struct instance *instance);
 /* Tells the reader that there is something to read. */
 void instance_signal(struct instance *instance);
+/* Tokens it has used itself.  In its turn. */
+void instance_count_tokens(struct instance *instance, uint64_t prompt, uint64_t completion);
 /* A line of the guest's log; what is over the limit is dropped.  In the instance's turn. */
 void instance_log(struct instance *instance, uint32_t level, struct bytes line);
 

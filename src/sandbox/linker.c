@@ -170,6 +170,10 @@ static bool ask(void *context)
 {
     struct call_wait *wait = context;
     struct instance *instance = wait->call.instance;
+    if (instance->task.slow) { /* what it looks at is locked against others */
+        instance->returns = true;
+        return false;
+    }
     const int64_t result = wait->entry->function(&wait->call);
     if (result == CALL_WAITS) {
         instance->task.wake_at_ns = wait->call.deadline_ns;
@@ -180,6 +184,9 @@ static bool ask(void *context)
     }
     *wait->result = (wasmtime_val_t){.kind = WASMTIME_I32, .of.i32 = (int32_t)result};
     instance->counting = false;
+    if (instance->task.hungry) {
+        instance_go_back(instance);
+    }
     return true;
 }
 

@@ -35,9 +35,27 @@ void guest_matcher_destroy(struct guest_matcher *matcher)
     alloc_free(matcher);
 }
 
+/* What was drawn counts, read or not. */
+static void count_unread(struct instance *instance, struct guest_stream *stream)
+{
+    uint32_t n = stream->n_completion;
+    bool there = stream->held;
+    while (there || generation_next(stream->generation, &stream->event)) {
+        there = false;
+        if (stream->event.kind == EVENT_TOKEN) {
+            n++;
+        } else if (stream->event.kind == EVENT_FINISHED && stream->event.n_completion_tokens > n) {
+            n = stream->event.n_completion_tokens;
+        }
+    }
+    instance_count_tokens(instance, 0, n - stream->n_completion);
+}
+
 void guest_stream_destroy(struct instance *instance, struct guest_stream *stream)
 {
-    (void)instance;
+    if (stream->generation != NULL && !stream->ended) {
+        count_unread(instance, stream);
+    }
     if (stream->sequence != NULL) {
         stream->sequence->stream = NULL;
     }

@@ -1,15 +1,17 @@
-#define _GNU_SOURCE /* SCHED_BATCH */
 #include "sandbox/poller.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
 
-#include <sched.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #define NS_PER_MS UINT64_C(1000000)
+/* Each of them that runs beside steps takes its part of a core's time from them, small as it is,
+ * and a step is as late as its latest core. */
+#define SLOW_THREADS 1u
+/* The part of the time that a task may run on quick threads is 1 / QUICK_PART; it is hungry when it
+ * has run for longer than that by HUNGRY_NS, and can owe no more than MAX_OWED_NS. */
+#define QUICK_PART  8u
+#define HUNGRY_NS   (2 * NS_PER_MS)
+#define MAX_OWED_NS (20 * NS_PER_MS)
 /* Guests come behind the engine when cores are few: their host calls are short, its steps are what
  * everybody waits for.  As a batch thread does, a guest that is woken waits for a core that is free
  * or lent, and takes none from a step. */
@@ -84,16 +86,32 @@ static void heap_remove(struct poller *poller, struct task *task)
 /* --- the run queue -----------------------------------------------------------------------------
  */
 
-static void enqueue(struct poller *poller, struct task *task)
+static void enqueue(struct poller *poller, struct task *task, uint32_t number)
 {
+    struct lane *lane = &poller->lanes[number];
     task->state = TASK_QUEUED;
     task->next = NULL;
-    if (poller->last != NULL) {
-        poller->last->next = task;
+    if (lane->last != NULL) {
+        lane->last->next = task;
     } else {
-        poller->first = task;
+        lane->first = task;
     }
-    poller->last = task;
+    lane->last = task;
+    condition_signal(&lane->changed);
+}
+
+/* Wants a quick thread; a task that has had too much of their time waits until it has paid. */
+static void enqueue_quick(struct poller *poller, struct task *task)
+{
+    if (task->owed_ns <= HUNGRY_NS) {
+        enqueue(poller, task, LANE_QUICK);
+        return;
+    }
+    task->state = TASK_WAITING;
+    task->paying = true;
+    task->wake_at_ns = task->owed_at_ns + task->owed_ns * QUICK_PART;
+    heap_insert(poller, task);
+    condition_signal(&poller->lanes[LANE_QUICK].changed); /* it may be the first that is due */
 }
 
 static void enqueue_due(struct poller *poller)
@@ -105,74 +123,106 @@ static void enqueue_due(struct poller *poller)
     while (poller->n_heap > 0 && poller->heap[0]->wake_at_ns <= now_ns) {
         struct task *task = poller->heap[0];
         heap_remove(poller, task);
-        enqueue(poller, task);
+        if (task->paying) {
+            task->paying = false;
+            task->hungry = false;
+            task->owed_ns = 0;
+            task->owed_at_ns = now_ns;
+        }
+        enqueue_quick(poller, task);
     }
 }
 
+/* Until something changes; the quick threads look after the deadlines. */
+static void await_change(struct poller *poller, struct lane *lane) THREAD_REQUIRES(poller->lock)
+{
+    if (lane->slow || poller->n_heap == 0) {
+        condition_wait(&lane->changed, &poller->lock);
+        return;
+    }
+    const uint64_t now_ns = clock_monotonic_ns();
+    const uint64_t due_ns = poller->heap[0]->wake_at_ns;
+    const uint64_t left_ms = due_ns > now_ns ? (due_ns - now_ns) / NS_PER_MS + 1 : 0;
+    (void)condition_wait_ms(
+        &lane->changed, &poller->lock, left_ms < UINT32_MAX ? (uint32_t)left_ms : UINT32_MAX);
+}
+
 /* The next task to run, or NULL: the poller closes. */
-static struct task *take(struct poller *poller) THREAD_REQUIRES(poller->lock)
+static struct task *take(struct poller *poller, struct lane *lane) THREAD_REQUIRES(poller->lock)
 {
     for (;;) {
-        enqueue_due(poller);
-        struct task *task = poller->first;
+        if (!lane->slow) {
+            enqueue_due(poller);
+        }
+        struct task *task = lane->first;
         if (task != NULL) {
-            poller->first = task->next;
-            if (poller->first == NULL) {
-                poller->last = NULL;
+            lane->first = task->next;
+            if (lane->first == NULL) {
+                lane->last = NULL;
             }
             task->state = TASK_RUNNING;
+            task->slow = lane->slow;
             return task;
         }
         if (poller->closing) {
             return NULL;
         }
-        if (poller->n_heap > 0) {
-            const uint64_t now_ns = clock_monotonic_ns();
-            const uint64_t due_ns = poller->heap[0]->wake_at_ns;
-            const uint64_t left_ms = due_ns > now_ns ? (due_ns - now_ns) / NS_PER_MS + 1 : 0;
-            (void)condition_wait_ms(&poller->changed,
-                                    &poller->lock,
-                                    left_ms < UINT32_MAX ? (uint32_t)left_ms : UINT32_MAX);
-        } else {
-            condition_wait(&poller->changed, &poller->lock);
-        }
+        await_change(poller, lane);
     }
+}
+
+/* Time that went by pays for a part of the processor time that a task has had. */
+static void settle(struct task *task, uint64_t ran_ns)
+{
+    const uint64_t now_ns = clock_monotonic_ns();
+    const uint64_t paid_ns = (now_ns - task->owed_at_ns) / QUICK_PART;
+    const uint64_t owed_ns = task->owed_ns + (task->slow ? 0 : ran_ns);
+    task->owed_ns = owed_ns > paid_ns ? owed_ns - paid_ns : 0;
+    if (task->owed_ns > MAX_OWED_NS) {
+        task->owed_ns = MAX_OWED_NS;
+    }
+    task->owed_at_ns = now_ns;
 }
 
 static void put_back(struct poller *poller, struct task *task, enum task_turn turn)
 {
-    if (turn == TURN_GOES_ON || task->state == TASK_WOKEN) {
-        enqueue(poller, task);
-        return;
+    /* Who goes from lane to lane stays as it is. */
+    task->hungry = turn == TURN_GOES_ON || (turn == TURN_RETURNS && task->hungry);
+    if (turn == TURN_GOES_ON) {
+        enqueue(poller, task, LANE_SLOW);
+    } else if (turn == TURN_RETURNS || task->state == TASK_WOKEN) {
+        enqueue_quick(poller, task);
+    } else {
+        task->state = TASK_WAITING;
+        if (task->wake_at_ns != 0) {
+            heap_insert(poller, task);
+        }
     }
-    task->state = TASK_WAITING;
-    if (task->wake_at_ns != 0) {
-        heap_insert(poller, task);
-    }
-}
-
-static void stand_back(void)
-{
-    const struct sched_param none = {0};
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), GUEST_NICENESS);
-    (void)sched_setscheduler(0, SCHED_BATCH, &none); /* of the calling thread */
 }
 
 static void run(void *context)
 {
-    struct poller *poller = context;
-    stand_back();
+    struct lane *lane = context;
+    struct poller *poller = lane->poller;
+    if (lane->slow) {
+        thread_stand_last();
+    } else {
+        thread_stand_back(GUEST_NICENESS);
+    }
     mutex_lock(&poller->lock);
     for (;;) {
-        struct task *task = take(poller);
+        struct task *task = take(poller, lane);
         if (task == NULL) {
             break;
         }
         poller->turns++;
         mutex_unlock(&poller->lock);
+        const uint64_t begin_ns = clock_thread_ns();
         const enum task_turn turn = task->turn(task);
+        const uint64_t ran_ns = clock_thread_ns() - begin_ns;
         mutex_lock(&poller->lock);
         if (turn != TURN_ENDED) {
+            settle(task, ran_ns);
             put_back(poller, task, turn);
         }
     }
@@ -186,15 +236,23 @@ realm_status poller_init(struct poller *poller,
 {
     *poller = (struct poller){.heap_capacity = max_tasks};
     mutex_init(&poller->lock);
-    condition_init(&poller->changed);
+    for (uint32_t i = 0; i < N_LANES; i++) {
+        poller->lanes[i] = (struct lane){.poller = poller, .slow = i == LANE_SLOW};
+        condition_init(&poller->lanes[i].changed);
+    }
     realm_status status = REALM_OK;
     poller->heap = alloc_zeroed(ALLOC_GUEST, max_tasks, sizeof(struct task *));
     if (poller->heap == NULL) {
         status = realm_error_out_of_memory(
             error, max_tasks * sizeof(struct task *), "the guests' deadlines");
     }
-    while (status == REALM_OK && poller->n_threads < n_threads) {
-        status = thread_start(&poller->threads[poller->n_threads], "guest", run, poller, error);
+    while (status == REALM_OK && poller->n_threads < n_threads + SLOW_THREADS) {
+        struct lane *lane = &poller->lanes[poller->n_threads < n_threads ? LANE_QUICK : LANE_SLOW];
+        status = thread_start(&poller->threads[poller->n_threads],
+                              lane->slow ? "guest-slow" : "guest",
+                              run,
+                              lane,
+                              error);
         poller->n_threads += status == REALM_OK ? 1 : 0;
     }
     if (status != REALM_OK) {
@@ -207,7 +265,9 @@ void poller_deinit(struct poller *poller)
 {
     mutex_lock(&poller->lock);
     poller->closing = true;
-    condition_broadcast(&poller->changed);
+    for (uint32_t i = 0; i < N_LANES; i++) {
+        condition_broadcast(&poller->lanes[i].changed);
+    }
     mutex_unlock(&poller->lock);
     for (uint32_t i = 0; i < poller->n_threads; i++) {
         thread_join(&poller->threads[i]);
@@ -215,7 +275,9 @@ void poller_deinit(struct poller *poller)
     poller->n_threads = 0;
     alloc_free(poller->heap);
     poller->heap = NULL;
-    condition_deinit(&poller->changed);
+    for (uint32_t i = 0; i < N_LANES; i++) {
+        condition_deinit(&poller->lanes[i].changed);
+    }
     mutex_deinit(&poller->lock);
 }
 
@@ -228,8 +290,7 @@ void poller_wake(struct poller *poller, struct task *task)
         if (task->state == TASK_WAITING && task->wake_at_ns != 0) {
             heap_remove(poller, task);
         }
-        enqueue(poller, task);
-        condition_signal(&poller->changed);
+        enqueue_quick(poller, task);
     }
     mutex_unlock(&poller->lock);
 }

@@ -1,8 +1,14 @@
 /* A few threads that run many tasks, each for a short while at a time; a task that waits is in no
  * thread and costs nothing.
  *
+ * There are two lanes of threads.  The quick ones come behind the engine, the slow one behind
+ * everything: it has what the machine leaves.  A task that has used up a slice is hungry and goes
+ * on on the slow one, until it waits.  There it may hold no lock that others need: it asks for a
+ * quick thread before (TURN_RETURNS).  Of the quick threads' time a task may have an eighth; when
+ * it owes more than a slice, it waits until it has paid.
+ *
  * Invariants (all under `lock`)
- *  (1) a task is in the run queue exactly while it is QUEUED, in the heap exactly while it is
+ *  (1) a task is in one run queue exactly while it is QUEUED, in the heap exactly while it is
  *      WAITING with a deadline.
  *  (2) a wake that comes while the task runs is not lost: RUNNING becomes WOKEN, and the task is
  *      queued again when its turn ends.
@@ -15,31 +21,46 @@
 #define POLLER_MAX_THREADS 16u
 
 enum task_state { TASK_IDLE, TASK_QUEUED, TASK_RUNNING, TASK_WOKEN, TASK_WAITING };
-enum task_turn { TURN_WAITS, TURN_GOES_ON, TURN_ENDED };
+/* RETURNS: it goes on, on a quick thread. */
+enum task_turn { TURN_WAITS, TURN_GOES_ON, TURN_RETURNS, TURN_ENDED };
 
 struct task {
     enum task_state state;
-    struct task *next;                         /* in the run queue */
+    bool slow;   /* this turn runs on a slow thread */
+    bool hungry; /* the poller's, for the turn to see */
+    bool paying; /* in the heap until it owes nothing */
+    /* What it has run beyond its part; a turn adds what others work for it. */
+    uint64_t owed_ns;
+    uint64_t owed_at_ns;                       /* that was then */
+    struct task *next;                         /* in a lane's queue */
     uint64_t wake_at_ns;                       /* set by the turn that WAITS; 0: only a wake */
     uint32_t heap_index;                       /* while in the heap */
     enum task_turn (*turn)(struct task *task); /* a poller thread; after ENDED the task is gone */
 };
 
+struct lane {
+    struct poller *poller;
+    struct condition changed;
+    struct task *first; /* of the run queue */
+    struct task *last;
+    bool slow;
+};
+
+enum { LANE_QUICK, LANE_SLOW, N_LANES };
+
 struct poller {
     struct mutex lock;
-    struct condition changed;
-    struct task *first;
-    struct task *last;
+    struct lane lanes[N_LANES];
     struct task **heap; /* WAITING tasks by wake_at_ns */
     uint32_t n_heap;
     uint32_t heap_capacity;
     uint64_t turns;
     bool closing;
     uint32_t n_threads;
-    struct thread threads[POLLER_MAX_THREADS];
+    struct thread threads[POLLER_MAX_THREADS + 1];
 };
 
-/* max_tasks: alive at once. */
+/* n_threads: quick ones; max_tasks: alive at once. */
 REALM_MUST_CHECK realm_status poller_init(struct poller *poller,
                                           uint32_t n_threads,
                                           uint32_t max_tasks,

@@ -309,7 +309,8 @@ realm_status program_load(struct sandbox *sandbox,
     if (module.length > limits.module_bytes) {
         return realm_error_set(error,
                                REALM_RESOURCE_EXHAUSTED,
-                               "limit module_bytes: the module has %zu bytes, %llu are allowed",
+                               "limit module_bytes: the module has %zu bytes, %llu are allowed; "
+                               "make it smaller, or have the tenant's program_module_bytes raised",
                                module.length,
                                (unsigned long long)limits.module_bytes);
     }

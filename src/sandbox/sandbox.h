@@ -7,8 +7,10 @@
  *   instance   one run of one function for one request, with memory of its own
  *
  * Whatever a guest does ends at most its instance: a limit that is passed ends it with
- * RESOURCE_EXHAUSTED and the limit's name, a trap with GUEST_TRAPPED.  A guest that waits costs no
- * thread.  All functions are for any thread unless they say otherwise. */
+ * RESOURCE_EXHAUSTED and the limit's name, a trap with GUEST_TRAPPED.  Two limits do less: a log
+ * beyond log_bytes is dropped, and stored_bytes is a quota of all the tenant's programs together,
+ * whose full store refuses the call that would keep more.  A guest that waits costs no thread.  All
+ * functions are for any thread unless they say otherwise. */
 #ifndef REALM_SANDBOX_SANDBOX_H
 #define REALM_SANDBOX_SANDBOX_H
 
@@ -67,7 +69,7 @@ struct sandbox_options {
     const char *compiler;   /* program started as "<compiler> compile-program", whose main calls
                                sandbox_compiler_main; NULL: this very program */
     uint32_t max_instances; /* 1024.  SANDBOX_MAX_MEMORY_BYTES of address space each is reserved */
-    uint32_t n_threads;     /* that run guests; 2 */
+    uint32_t n_threads;     /* that run guests; 2.  One more runs those that compute */
 };
 
 REALM_MUST_CHECK realm_status sandbox_open(const struct sandbox_options *options,
@@ -90,7 +92,7 @@ struct sandbox_stats {
     uint64_t cancelled;
     uint64_t host_calls;
     uint64_t polls; /* of the sandbox; 0 for a tenant */
-    /* Ended by a limit, in the order of SANDBOX_LIMITS. */
+    /* Ended by a limit, or met it where it refuses only, in the order of SANDBOX_LIMITS. */
     uint64_t breaches[sizeof(struct sandbox_limits) / sizeof(uint64_t)];
 };
 
@@ -182,6 +184,7 @@ struct guest_event {
     const char *limit;   /* the limit that ended it, or NULL */
     const char *message; /* of a status that is not OK */
     bool cut_short;      /* the generation it piped out last ended for want of tokens */
+    const char *quota;   /* the limit for which calls of it were refused with QUOTA, or NULL */
     struct instance_usage usage;
 };
 

@@ -80,15 +80,32 @@ static bool check_framing(struct exchange *exchange, const struct body_head *hea
     return true;
 }
 
-static void refuse_length(struct exchange *exchange, uint64_t length)
+/* A tenant may have larger modules than others' bodies are. */
+static uint64_t max_body_bytes(const struct exchange *exchange)
 {
+    const uint64_t bytes = exchange->server->max_body_bytes;
+    const uint64_t module_bytes = exchange->grant.programs.module_bytes;
+    return exchange->route->module && module_bytes > bytes ? module_bytes : bytes;
+}
+
+/* Before any of it is kept. */
+static void check_length(struct exchange *exchange, uint64_t length)
+{
+    const uint64_t max_bytes = max_body_bytes(exchange);
+    if (length <= max_bytes) {
+        exchange->body.max_bytes = (size_t)max_bytes + 1;
+        return;
+    }
     exchange->problem.http_status = 413;
     exchange_fail(exchange,
                   REALM_INVALID_ARGUMENT,
                   "body_too_large",
-                  "the body has %llu bytes and may have at most %llu",
+                  "the body has %llu bytes and may have at most %llu%s",
                   (unsigned long long)length,
-                  (unsigned long long)exchange->server->max_body_bytes);
+                  (unsigned long long)max_bytes,
+                  exchange->route->module ? ": make the module smaller, or have the tenant's "
+                                            "program_module_bytes raised"
+                                          : "");
 }
 
 static enum route_method method_of(int method)
@@ -133,8 +150,8 @@ static void check_head(struct exchange *exchange, int method, uint64_t length)
     }
     if (atomic_load(&exchange->server->stopping) && exchange->route->scopes != 0) {
         exchange_fail(exchange, REALM_UNAVAILABLE, NULL, "the server is shutting down");
-    } else if (length > exchange->server->max_body_bytes) {
-        refuse_length(exchange, length);
+    } else {
+        check_length(exchange, length);
     }
 }
 

@@ -222,6 +222,15 @@ static void count_so_far(struct exchange *exchange)
         &exchange->grant, &exchange->ticket, usage.prompt_tokens + usage.completion_tokens);
 }
 
+void exchange_count_running(struct server *server)
+{
+    for (struct exchange *e = server->active; e != NULL; e = e->next) {
+        if (!e->preparing && e->source != NULL) {
+            count_so_far(e);
+        }
+    }
+}
+
 bool exchange_pull(struct exchange *exchange)
 {
     if (exchange->preparing) {

@@ -96,6 +96,10 @@ const char *exchange_query(const struct exchange *exchange, const char *name);
 REALM_MUST_CHECK realm_status exchange_admit(struct exchange *exchange,
                                              const struct tenant_demand *demand);
 
+/* Lets what runs count with all it has used by now, also where it has said nothing: before somebody
+ * asks what is left.  I/O thread. */
+void exchange_count_running(struct server *server);
+
 /* Fills `out` as far as it goes now; true: there is something to write, or the answer is complete.
  */
 bool exchange_pull(struct exchange *exchange);

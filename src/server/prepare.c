@@ -7,8 +7,9 @@
 #include "server/route.h"
 #include "server/state.h"
 
-#define MAX_WAITING  1024u
-#define SLOW_THREADS 2u
+#define MAX_WAITING   1024u
+#define SLOW_THREADS  2u
+#define SLOW_NICENESS 5 /* they work for seconds, on a core that a step may want */
 
 static struct exchange *take_one(struct prepare_pool *pool)
 {
@@ -25,6 +26,9 @@ static void run(void *context)
 {
     struct prepare_pool *const pool = context;
     struct exchange *exchange;
+    if (pool == &pool->server->prepare_slow) {
+        thread_stand_back(SLOW_NICENESS);
+    }
     while ((exchange = take_one(pool)) != NULL) {
         const uint64_t start_ns = trace_begin();
         exchange->route->prepare(exchange);
@@ -94,6 +98,7 @@ bool prepare_hand_over(struct exchange *exchange)
     struct server *const server = exchange->server;
     const struct prepare_pool *const pool =
         exchange->route->slow ? &server->prepare_slow : &server->prepare;
+    exchange_count_running(server);
     exchange->preparing = true;
     if (!queue_try_push(pool->waiting, exchange)) {
         exchange->preparing = false;

@@ -107,8 +107,22 @@ static void fail(struct program_run *run)
              LOG_TEXT("limit", end->limit != NULL ? end->limit : ""));
 }
 
+/* A refusal that the program may have lived with. */
+static void tell_quota(const struct program_run *run)
+{
+    if (run->end.quota != NULL) {
+        log_warn("program_quota",
+                 LOG_TEXT("id", run->request_id),
+                 LOG_TEXT("tenant", run->tenant),
+                 LOG_TEXT("program", run->lease.name),
+                 LOG_U64("version", run->lease.version),
+                 LOG_TEXT("limit", run->end.quota));
+    }
+}
+
 static void finish(struct program_run *run, struct frames *frames)
 {
+    tell_quota(run);
     if (run->end.status == REALM_OK &&
         (run->text.failed || run->events.failed || run->result.failed)) {
         run->end.status = REALM_OUT_OF_MEMORY;

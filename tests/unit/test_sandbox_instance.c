@@ -304,6 +304,77 @@ static void many_guests_wait_at_once_in_two_threads(void **state)
     world_close();
 }
 
+static bool has_used(void *context)
+{
+    uint64_t prompt;
+    uint64_t completion;
+    instance_tokens(context, &prompt, &completion);
+    return completion >= 200;
+}
+
+static bool has_drawn(void *context)
+{
+    const uint64_t *wanted = context;
+    struct engine_stats stats;
+    engine_stats(world.engine, &stats);
+    return stats.completion_tokens >= *wanted;
+}
+
+/* A stream that is dropped unread cost its tokens all the same. */
+static void tokens_count_that_were_drawn_and_not_read(void **state)
+{
+    (void)state;
+    static struct outcome outcome;
+    struct engine_stats stats;
+    struct realm_error error;
+    world_open();
+    struct program *program = load_guest("unread");
+    struct instance_options options = options_of(program, "{}");
+    options.takes_input = true;
+    engine_stats(world.engine, &stats);
+    uint64_t wanted = stats.completion_tokens + 3;
+    struct instance *instance = start(&options);
+    assert_true(test_poll(has_drawn, &wanted, HARNESS_WAIT_MS));
+    assert_int_equal(instance_deliver(instance, options.request, &error), REALM_OK);
+    read_outcome(instance, &outcome);
+    assert_int_equal(outcome.status, REALM_OK);
+    assert_int_equal(outcome.usage.completion_tokens, 3);
+    program_release(program);
+    world_close();
+}
+
+/* A program says nothing and does not read what the one it invoked says: the reader sees the tokens
+ * while both still run, and they are in the usage at the end. */
+static void tokens_of_programs_below_are_seen_while_they_run(void **state)
+{
+    (void)state;
+    static struct outcome outcome;
+    struct realm_error error;
+    world_open();
+    struct program *below = load_guest("mute");
+    assert_int_equal(sandbox_tenant_publish(world.tenant, below, &error), REALM_OK);
+    struct program *program = load_text(
+        "(module (import \"realm_v1\" \"invoke\""
+        "  (func $invoke (param i32 i32 i32 i32 i32 i32) (result i32)))"
+        " (import \"realm_v1\" \"recv\" (func $recv (param i32 i32 i32) (result i32)))"
+        " (memory (export \"memory\") 1) (data (i32.const 0) \"test\")"
+        " (func (export \"realm_run\") (result i32)"
+        "  (drop (call $invoke (i32.const 0) (i32.const 4) (i32.const 0) (i32.const 0)"
+        "   (i32.const 0) (i32.const 0)))"
+        "  (drop (call $recv (i32.const 64) (i32.const 64) (i32.const -1))) (i32.const 0)))");
+    struct instance_options options = options_of(program, "{}");
+    options.takes_input = true;
+    struct instance *instance = start(&options);
+    assert_true(test_poll(has_used, instance, HARNESS_WAIT_MS));
+    assert_int_equal(instance_deliver(instance, options.request, &error), REALM_OK);
+    read_outcome(instance, &outcome);
+    assert_int_equal(outcome.status, REALM_OK);
+    assert_int_equal(outcome.usage.completion_tokens, 200);
+    program_release(below);
+    program_release(program);
+    world_close();
+}
+
 int main(int argc, char **argv)
 {
     if (harness_is_compiler(argc, argv)) {
@@ -320,6 +391,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_same_seed_gives_the_same_run),
         cmocka_unit_test(what_a_program_stores_survives_the_sandbox),
         cmocka_unit_test(many_guests_wait_at_once_in_two_threads),
+        cmocka_unit_test(tokens_count_that_were_drawn_and_not_read),
+        cmocka_unit_test(tokens_of_programs_below_are_seen_while_they_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

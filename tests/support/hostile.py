@@ -1,0 +1,120 @@
+"""Hostile guests for tests and measurements of a server: what there is, and how each run of one must end."""
+
+import itertools
+import json
+import threading
+from typing import NamedTuple
+
+import requests
+import wasmtime
+from websockets.sync.client import connect
+
+from programs import guest
+
+FAILED, LIMITED = "program_failed", "program_limit_exceeded"
+MAILBOX_BYTES = 1 << 20  # that a program does not read
+
+
+class End(NamedTuple):
+    """Of a run: the error's code, the limit it names, and a word of its message; code None: it ends well."""
+    code: str | None
+    limit: str | None = None
+    word: str = ""
+
+
+def limited(name):
+    return End(LIMITED, name, f"limit {name}")
+
+
+# By guest of tests/guests.
+ENDS = {
+    "spin": limited("cpu_ms"),
+    "start_spin": limited("cpu_ms"),
+    "grow_memory": limited("memory_bytes"),
+    "touch_memory": limited("memory_bytes"),
+    "above_4gb": limited("memory_bytes"),
+    "grow_table": limited("table_elements"),
+    "recurse": End(FAILED, word="stack"),
+    "storm": limited("host_calls"),
+    "handles": limited("handles"),
+    "sequences": limited("sequences"),
+    "forge": End(None),
+    "flood": limited("output_bytes"),
+    "start_trap": End(FAILED, word="unreachable"),
+    "out_of_bounds": End(FAILED, word="out of bounds"),
+    "store": End(FAILED, word="limit stored_bytes"),
+    "deep": End(FAILED, word="limit invoke"),
+}
+# That the server does not run, or not to their end: see `Attacker`.
+OTHERS = ["unheard", "unread", "compile"]
+KINDS = [*ENDS, *OTHERS]
+
+
+def check(kind, error):
+    """error: of the answer; None: it was a good one."""
+    end = ENDS[kind]
+    if end.code is None:
+        assert error is None, f"{kind}: {error}"
+    else:
+        told = (error or {}).get("code"), (error or {}).get("param")
+        assert told == (end.code, end.limit) and end.word in error["message"], f"{kind}: {error}"
+
+
+def never_compiled_before():
+    """Modules of some thousand functions, each unlike the others."""
+    for number in itertools.count(1):
+        body = " ".join(f"(func (param i32) (result i32) (i32.mul (i32.add (local.get 0) (i32.const {i})) "
+                        f"(i32.const {number})))" for i in range(3000))
+        yield wasmtime.wat2wasm(f'(module (memory (export "memory") 1) {body} '
+                                '(func (export "realm_run") (result i32) (i32.const 0)))')
+
+
+class Attacker:
+    """A tenant that attacks in one way at a time; every method may be called from any thread."""
+
+    def __init__(self, url, key):
+        self.url, self.headers = url, {"Authorization": "Bearer " + key}
+        self.new_modules, self.lock = never_compiled_before(), threading.Lock()
+
+    def push(self, name, module):
+        answer = requests.put(f"{self.url}/v1/programs/{name}", data=module, headers=self.headers, timeout=120)
+        assert answer.status_code == 201, answer.text
+
+    def push_all(self):
+        for kind in ENDS:
+            self.push(kind, guest(kind))
+        self.push("wait_for_input", guest("wait_for_input"))
+
+    def attack(self, kind):
+        """Once, to its end, which is checked."""
+        if kind in OTHERS:
+            getattr(self, kind)()
+            return
+        answer = requests.post(f"{self.url}/v1/programs/{kind}/run", json={}, headers=self.headers, timeout=120)
+        check(kind, answer.json().get("error"))
+
+    def unheard(self):
+        """Sends to a program that never reads until it is told so."""
+        with connect(self.url.replace("http", "ws") + "/v1/ws", additional_headers=self.headers, max_size=None,
+                     compression=None) as socket:
+            socket.recv(60)
+            socket.send(json.dumps({"type": "request", "id": 1, "kind": "program", "name": "spin", "body": {}}))
+            for _ in range(2 * MAILBOX_BYTES // 60000):
+                socket.send(json.dumps({"type": "input", "id": 1, "data": "x" * 60000}))
+            codes = set()
+            while LIMITED not in codes:
+                message = json.loads(socket.recv(60))
+                codes.add(message.get("error", {}).get("code"))
+            assert "input_full" in codes, codes
+
+    def unread(self, gone=None):
+        """Takes the first bytes of a flood and no more; goes away when `gone` is set, or soon."""
+        with requests.post(f"{self.url}/v1/programs/flood/run", json={"stream": True}, headers=self.headers,
+                           stream=True, timeout=120) as answer:
+            assert b"work" in answer.raw.read(400)
+            (gone or threading.Event()).wait(60 if gone else 0.5)
+
+    def compile(self):
+        with self.lock:
+            module = next(self.new_modules)
+        self.push("compiled", module)
