@@ -1,6 +1,6 @@
 /* Matmul stages: the tiles of all weights that share the input, times blocks of rows.  A block of
  * rows stays in a member's L2 cache while weights stream by once for each block. */
-#include "backend/cpu/model.h"
+#include "backend/cpu/adapter.h"
 
 #define ROW_BLOCK_BYTES   (256u * 1024u) /* of the input: half of an L2 cache */
 #define ROW_BLOCK_UNIT    24u            /* a whole number of every kernel's token blocks */
@@ -88,6 +88,7 @@ static void run_piece(const struct cpu_model *model,
         call.residual_stride = residual->stride;
     }
     model->backend->kernels.matmul[weight->layout](&call);
+    cpu_adapter_add(model, stage, &call, which, first_row);
 }
 
 /* Row 0 of the input's quantised form; NULL: no weight reads it. */
@@ -113,6 +114,9 @@ void cpu_run_matmul(const struct cpu_model *model,
     const struct cut cut = cut_matmul(model, stage, member->n_members);
     const uint32_t n_pieces = cut.first_piece[op->n_weights];
     const struct quantised_rows *const input = quantised_input(model, stage, member);
+    if (cpu_stage_adapted(model, stage)) {
+        cpu_adapter_project(model, stage, member, input);
+    }
     uint32_t item;
     uint32_t end;
     while (pool_next(counter, n_pieces * cut.n_blocks, 1, &item, &end)) {
@@ -148,4 +152,5 @@ void cpu_count_matmul(const struct cpu_model *model,
         profile->weight_bytes += (uint64_t)packed->tile_bytes * packed->n_tiles * cut.n_blocks;
         profile->multiply_adds += (uint64_t)weight->rows * weight->columns * cut.n_rows;
     }
+    cpu_count_adapters(model, stage, profile);
 }
