@@ -98,6 +98,7 @@ static int64_t submit(struct call *call, const struct generate_request *wanted)
     struct request request = {
         .model = sequence->model,
         .account = call->instance->account,
+        .adapter = sequence->adapter,
         .prompt = sequence->tokens.ids,
         .n_prompt = (uint32_t)sequence->tokens.length,
         .max_tokens = wanted->options.max_tokens,
@@ -128,6 +129,7 @@ static int64_t submit(struct call *call, const struct generate_request *wanted)
     }
     stream->sequence = wanted->sequence;
     wanted->sequence->stream = stream;
+    wanted->sequence->computed = true;
     call->instance->prompt_tokens += request.n_prompt;
     return call_new_handle(call, HANDLE_STREAM, stream);
 }
