@@ -80,6 +80,14 @@ static bool check_framing(struct exchange *exchange, const struct body_head *hea
     return true;
 }
 
+/* Some routes take more than others. */
+static uint64_t max_body_bytes(const struct exchange *exchange)
+{
+    const uint64_t usual = exchange->server->max_body_bytes;
+    const uint64_t own = exchange->route->max_body_bytes;
+    return own > usual ? own : usual;
+}
+
 static void refuse_length(struct exchange *exchange, uint64_t length)
 {
     exchange->problem.http_status = 413;
@@ -88,7 +96,7 @@ static void refuse_length(struct exchange *exchange, uint64_t length)
                   "body_too_large",
                   "the body has %llu bytes and may have at most %llu",
                   (unsigned long long)length,
-                  (unsigned long long)exchange->server->max_body_bytes);
+                  (unsigned long long)max_body_bytes(exchange));
 }
 
 static enum route_method method_of(int method)
@@ -133,8 +141,10 @@ static void check_head(struct exchange *exchange, int method, uint64_t length)
     }
     if (atomic_load(&exchange->server->stopping) && exchange->route->scopes != 0) {
         exchange_fail(exchange, REALM_UNAVAILABLE, NULL, "the server is shutting down");
-    } else if (length > exchange->server->max_body_bytes) {
+    } else if (length > max_body_bytes(exchange)) {
         refuse_length(exchange, length);
+    } else if (exchange->route->max_body_bytes > 0) {
+        strbuf_init(&exchange->body, ALLOC_SERVER, (size_t)max_body_bytes(exchange) + 1);
     }
 }
 
