@@ -226,6 +226,11 @@ static bool is_number(const char *text)
     return *text == '\0';
 }
 
+static bool is_letter_of_numbers(uint8_t c)
+{
+    return c != 0 && strchr("0123456789+-.eE", c) != NULL;
+}
+
 /* The number's letters, zero-terminated. */
 static bool read_number(struct json_scan *scan, char out[MAX_NUMBER_BYTES])
 {
@@ -235,7 +240,7 @@ static bool read_number(struct json_scan *scan, char out[MAX_NUMBER_BYTES])
     }
     (void)peek(scan);
     while (scan->at < scan->text.length && n < MAX_NUMBER_BYTES - 1 &&
-           memchr("0123456789+-.eE", scan->text.data[scan->at], 15) != NULL) {
+           is_letter_of_numbers(scan->text.data[scan->at])) {
         out[n++] = (char)scan->text.data[scan->at++];
     }
     out[n] = '\0';

@@ -77,15 +77,49 @@ void adapters_close(struct engine *engine)
     }
 }
 
+static realm_status too_large(const struct engine *engine,
+                              uint64_t n_bytes,
+                              uint64_t n_loaded,
+                              struct realm_error *error)
+{
+    return realm_error_set(error,
+                           REALM_RESOURCE_EXHAUSTED,
+                           "the adapter takes %llu bytes and all that are loaded %llu; together "
+                           "they may take %llu: remove some",
+                           (unsigned long long)n_bytes,
+                           (unsigned long long)n_loaded,
+                           (unsigned long long)engine->max_adapter_bytes);
+}
+
+/* Its numbers as F32: about what it will take.  One that can never fit is refused before memory is
+ * taken for it. */
+static realm_status check_size(const struct engine *engine,
+                               const struct plan *plan,
+                               const struct adapter_part *parts,
+                               uint32_t n_parts,
+                               struct realm_error *error)
+{
+    uint64_t n_bytes = 0; /* fewer than 2^20 parts of 2^8 x 2^33 numbers */
+    for (uint32_t i = 0; i < n_parts; i++) {
+        const struct plan_tensor *const weight = plan_tensor(plan, parts[i].weight);
+        n_bytes += ((uint64_t)weight->rows + weight->columns) * parts[i].rank * sizeof(float);
+    }
+    return n_bytes <= engine->max_adapter_bytes ? REALM_OK : too_large(engine, n_bytes, 0, error);
+}
+
 /* The weights into the backend. */
 static realm_status pack(struct engine_adapter *made, struct bytes bytes, struct realm_error *error)
 {
     struct adapter *file;
     uint32_t n_parts;
-    REALM_TRY(adapter_open(engine_model_model(made->model), bytes, &file, error));
+    const struct model *const model = engine_model_model(made->model);
+    REALM_TRY(adapter_open(model, bytes, &file, error));
     const struct adapter_part *const parts = adapter_parts(file, &n_parts);
-    const realm_status status =
-        backend_adapter_create(made->model->backend_model, parts, n_parts, &made->number, error);
+    realm_status status = check_size(made->engine, model_plan(model), parts, n_parts, error);
+    if (status == REALM_OK) {
+        status = backend_adapter_create(
+            made->model->backend_model, parts, n_parts, &made->number, error);
+    }
     adapter_close(file);
     if (status == REALM_OK) {
         made->n_bytes = backend_adapter_bytes(made->model->backend_model, made->number);
@@ -129,14 +163,7 @@ static realm_status load(struct engine *engine,
     engine_adapter_release(older);
     if (status != REALM_OK) {
         backend_adapter_destroy(made->model->backend_model, made->number);
-        return realm_error_set(
-            error,
-            status,
-            "the adapter takes %llu bytes and all that are loaded %llu; together "
-            "they may take %llu: remove some",
-            (unsigned long long)made->n_bytes,
-            (unsigned long long)n_bytes,
-            (unsigned long long)engine->max_adapter_bytes);
+        return too_large(engine, made->n_bytes, n_bytes, error);
     }
     return REALM_OK;
 }

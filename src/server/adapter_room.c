@@ -12,6 +12,7 @@
 #include "base/thread.h"
 
 #include <openssl/evp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +27,9 @@
 struct shelf {
     struct shelf *next;
     int64_t tenant;
-    struct mutex lock;
-    bool opened;
+    struct mutex changes; /* held by what opens, adds or removes: as long as files are written */
+    _Atomic bool opened;  /* under `changes` */
+    struct mutex lock;    /* of the next two, which only who holds `changes` changes; for moments */
     struct adapter_item items[ADAPTER_MAX_OF_TENANT]; /* by name */
     uint32_t n_items;
 };
@@ -77,6 +79,7 @@ void adapter_room_close(struct adapter_room *room)
         struct shelf *const shelf = room->shelves;
         room->shelves = shelf->next;
         forget_items(shelf);
+        mutex_deinit(&shelf->changes);
         mutex_deinit(&shelf->lock);
         alloc_free(shelf);
     }
@@ -252,7 +255,7 @@ remove_unused(const struct adapter_room *room, const struct shelf *shelf, const 
             return;
         }
     }
-    if (path_of(room, shelf, sha256, ".gguf", path, &error) == REALM_OK) {
+    if (path_of(room, shelf, sha256, ".adapter", path, &error) == REALM_OK) {
         (void)unlink(path);
     }
 }
@@ -274,7 +277,7 @@ static realm_status load_item(const struct adapter_room *room,
     if (model == NULL) {
         return realm_error_set(error, REALM_NOT_FOUND, "the model %s is not loaded", item->model);
     }
-    REALM_TRY(path_of(room, shelf, item->sha256, ".gguf", path, error));
+    REALM_TRY(path_of(room, shelf, item->sha256, ".adapter", path, error));
     REALM_TRY(file_map_open(path, &map, error));
     realm_status status = hash(map.bytes, sha256, error);
     if (status == REALM_OK && strcmp(sha256, item->sha256) != 0) {
@@ -301,6 +304,7 @@ static struct shelf *find_shelf(struct adapter_room *room, int64_t tenant)
         shelf = alloc_zeroed(ALLOC_SERVER, 1, sizeof *shelf);
         if (shelf != NULL) {
             shelf->tenant = tenant;
+            mutex_init(&shelf->changes);
             mutex_init(&shelf->lock);
             shelf->next = room->shelves;
             room->shelves = shelf;
@@ -310,13 +314,13 @@ static struct shelf *find_shelf(struct adapter_room *room, int64_t tenant)
     return shelf;
 }
 
-/* Reads the index and loads what it names; the shelf's lock is held. */
+/* Reads the index and loads what it names; `changes` is held. */
 static realm_status open_shelf(const struct adapter_room *room,
                                struct shelf *shelf,
                                const struct account *account,
                                struct realm_error *error)
 {
-    if (shelf->opened) {
+    if (atomic_load(&shelf->opened)) {
         return REALM_OK;
     }
     const realm_status status = read_index(room, shelf, error);
@@ -333,11 +337,11 @@ static realm_status open_shelf(const struct adapter_room *room,
                      LOG_TEXT("error", trouble.message));
         }
     }
-    shelf->opened = true;
+    atomic_store(&shelf->opened, true);
     return REALM_OK;
 }
 
-/* On success the shelf is opened, and its lock held. */
+/* The tenant's shelf, opened.  Waits for another's opening, not for changes. */
 static realm_status enter(struct adapter_room *room,
                           const struct adapter_owner *owner,
                           struct shelf **out,
@@ -347,14 +351,14 @@ static realm_status enter(struct adapter_room *room,
     if (shelf == NULL) {
         return realm_error_out_of_memory(error, sizeof *shelf, "a tenant's adapters");
     }
-    mutex_lock(&shelf->lock);
-    const realm_status status = open_shelf(room, shelf, owner->account, error);
-    if (status != REALM_OK) {
-        mutex_unlock(&shelf->lock);
-        return status;
-    }
     *out = shelf;
-    return REALM_OK;
+    if (atomic_load(&shelf->opened)) {
+        return REALM_OK;
+    }
+    mutex_lock(&shelf->changes);
+    const realm_status status = open_shelf(room, shelf, owner->account, error);
+    mutex_unlock(&shelf->changes);
+    return status;
 }
 
 realm_status adapter_room_load(struct adapter_room *room,
@@ -362,9 +366,7 @@ realm_status adapter_room_load(struct adapter_room *room,
                                struct realm_error *error)
 {
     struct shelf *shelf;
-    REALM_TRY(enter(room, owner, &shelf, error));
-    mutex_unlock(&shelf->lock);
-    return REALM_OK;
+    return enter(room, owner, &shelf, error);
 }
 
 realm_status adapter_room_each(struct adapter_room *room,
@@ -375,6 +377,7 @@ realm_status adapter_room_each(struct adapter_room *room,
 {
     struct shelf *shelf;
     REALM_TRY(enter(room, owner, &shelf, error));
+    mutex_lock(&shelf->lock);
     for (uint32_t i = 0; i < shelf->n_items; i++) {
         visit(context, &shelf->items[i]);
     }
@@ -435,6 +438,7 @@ check_room(const struct shelf *shelf, uint32_t index, uint64_t n_bytes, struct r
 /* Puts the item in place `index`, keeping the order of names where it is a new one. */
 static void put_item(struct shelf *shelf, uint32_t index, const struct adapter_item *item)
 {
+    mutex_lock(&shelf->lock);
     if (index == shelf->n_items) {
         while (index > 0 && strcmp(shelf->items[index - 1].name, item->name) > 0) {
             shelf->items[index] = shelf->items[index - 1];
@@ -443,14 +447,17 @@ static void put_item(struct shelf *shelf, uint32_t index, const struct adapter_i
         shelf->n_items++;
     }
     shelf->items[index] = *item;
+    mutex_unlock(&shelf->lock);
 }
 
 static void take_item(struct shelf *shelf, uint32_t index)
 {
+    mutex_lock(&shelf->lock);
     shelf->n_items--;
     memmove(&shelf->items[index],
             &shelf->items[index + 1],
             (shelf->n_items - index) * sizeof shelf->items[0]);
+    mutex_unlock(&shelf->lock);
 }
 
 static void unload(const struct adapter_room *room,
@@ -465,45 +472,68 @@ static void unload(const struct adapter_room *room,
     }
 }
 
-/* Lists the item, on disk too.  It is in the engine already; after an error what was there before
- * is. */
-static realm_status enlist(const struct adapter_room *room,
-                           struct shelf *shelf,
-                           const struct account *account,
-                           const struct adapter_item *item,
-                           struct realm_error *error)
+/* The item has its name back in the engine, from disk. */
+static void reload(const struct adapter_room *room,
+                   struct shelf *shelf,
+                   const struct account *account,
+                   uint32_t index)
 {
-    const uint32_t index = find_item(shelf, item->name);
-    const bool is_new = index == shelf->n_items;
-    struct adapter_item older = shelf->items[is_new ? 0 : index];
+    struct realm_error trouble;
+    struct adapter_item item = shelf->items[index];
+    if (load_item(room, shelf, account, &item, &trouble) != REALM_OK) {
+        unload(room, account, &item);
+        log_warn("adapter_not_loaded",
+                 LOG_TEXT("adapter", item.name),
+                 LOG_TEXT("error", trouble.message));
+    }
+    put_item(shelf, index, &item);
+}
+
+/* Lists the item in place of an older one, on disk too; it is in the engine already. */
+static realm_status replace_item(const struct adapter_room *room,
+                                 struct shelf *shelf,
+                                 const struct account *account,
+                                 uint32_t index,
+                                 const struct adapter_item *item,
+                                 struct realm_error *error)
+{
+    const struct adapter_item older = shelf->items[index];
+    const bool same_model = strcmp(older.model, item->model) == 0;
     put_item(shelf, index, item);
     const realm_status status = write_index(room, shelf, error);
-    const bool same_model = !is_new && strcmp(older.model, item->model) == 0;
-    if (status == REALM_OK && !is_new) {
-        if (!same_model) {
-            unload(room, account, &older);
+    if (status != REALM_OK) {
+        put_item(shelf, index, &older);
+        if (same_model) {
+            reload(room, shelf, account, index);
+        } else {
+            unload(room, account, item);
         }
-        remove_unused(room, shelf, older.sha256);
-        alloc_free(older.model);
+        return status;
     }
-    if (status != REALM_OK && is_new) {
+    if (!same_model) {
+        unload(room, account, &older);
+    }
+    remove_unused(room, shelf, older.sha256);
+    alloc_free(older.model);
+    return REALM_OK;
+}
+
+static realm_status add_item(const struct adapter_room *room,
+                             struct shelf *shelf,
+                             const struct account *account,
+                             const struct adapter_item *item,
+                             struct realm_error *error)
+{
+    put_item(shelf, shelf->n_items, item);
+    const realm_status status = write_index(room, shelf, error);
+    if (status != REALM_OK) {
         take_item(shelf, find_item(shelf, item->name));
         unload(room, account, item);
-    } else if (status != REALM_OK) {
-        struct realm_error trouble;
-        shelf->items[index] = older;
-        if (!same_model) {
-            unload(room, account, item);
-        } else if (load_item(room, shelf, account, &shelf->items[index], &trouble) != REALM_OK) {
-            log_warn("adapter_not_loaded",
-                     LOG_TEXT("adapter", item->name),
-                     LOG_TEXT("error", trouble.message));
-        }
     }
     return status;
 }
 
-/* The item's model is its owner's in either case. */
+/* `changes` is held.  On success the shelf has item->model. */
 static realm_status push(const struct adapter_room *room,
                          struct shelf *shelf,
                          const struct account *account,
@@ -516,23 +546,22 @@ static realm_status push(const struct adapter_room *room,
     REALM_TRY(check_room(shelf, find_item(shelf, item->name), bytes.length, error));
     REALM_TRY(path_of(room, shelf, "", "", path, error));
     REALM_TRY(file_make_folder(path, 0700, error));
-    REALM_TRY(path_of(room, shelf, item->sha256, ".gguf", path, error));
-    realm_status status =
-        engine_adapter_load(room->engine, model, account, item->name, bytes, error);
+    REALM_TRY(path_of(room, shelf, item->sha256, ".adapter", path, error));
+    const uint32_t index = find_item(shelf, item->name);
+    const bool is_new = index == shelf->n_items;
+    REALM_TRY(engine_adapter_load(room->engine, model, account, item->name, bytes, error));
+    /* Over a damaged one, too. */
+    realm_status status = write_file(path, bytes.data, bytes.length, error);
     if (status != REALM_OK) {
-        return status;
-    }
-    status = write_file(path, bytes.data, bytes.length, error); /* over a damaged one, too */
-    if (status != REALM_OK) {
-        const uint32_t index = find_item(shelf, item->name);
-        struct realm_error trouble;
-        if (index == shelf->n_items ||
-            load_item(room, shelf, account, &shelf->items[index], &trouble) != REALM_OK) {
+        if (is_new || strcmp(shelf->items[index].model, item->model) != 0) {
             unload(room, account, item);
+        } else {
+            reload(room, shelf, account, index);
         }
         return status;
     }
-    status = enlist(room, shelf, account, item, error);
+    status = is_new ? add_item(room, shelf, account, item, error)
+                    : replace_item(room, shelf, account, index, item, error);
     if (status != REALM_OK) {
         remove_unused(room, shelf, item->sha256);
     }
@@ -565,8 +594,9 @@ realm_status adapter_room_push(struct adapter_room *room,
     struct shelf *shelf;
     realm_status status = enter(room, owner, &shelf, error);
     if (status == REALM_OK) {
+        mutex_lock(&shelf->changes);
         status = push(room, shelf, owner->account, model, bytes, &item, error);
-        mutex_unlock(&shelf->lock);
+        mutex_unlock(&shelf->changes);
     }
     if (status != REALM_OK) {
         alloc_free(item.model);
@@ -581,6 +611,7 @@ realm_status adapter_room_remove(struct adapter_room *room,
 {
     struct shelf *shelf;
     REALM_TRY(enter(room, owner, &shelf, error));
+    mutex_lock(&shelf->changes);
     const uint32_t index = find_item(shelf, name);
     realm_status status = REALM_OK;
     if (index == shelf->n_items) {
@@ -600,6 +631,6 @@ realm_status adapter_room_remove(struct adapter_room *room,
             put_item(shelf, shelf->n_items, &item);
         }
     }
-    mutex_unlock(&shelf->lock);
+    mutex_unlock(&shelf->changes);
     return status;
 }

@@ -1,12 +1,13 @@
 /* Tenants' LoRA adapters: kept on disk, and loaded into the engine under the tenant's account.
  *
- * On disk, FOLDER/t<tenant>/index names them, and <SHA-256>.gguf beside it holds a file.  A file is
- * whole before the index tells of it, and the index is replaced at once, so that a crash leaves all
- * as it was before or after a change.
+ * On disk, FOLDER/t<tenant>/index names them, and <SHA-256>.adapter beside it holds a file.  A file
+ * is whole before the index tells of it, and the index is replaced at once, so that a crash leaves
+ * all as it was before or after a change.
  *
  * A tenant's adapters are loaded when it first asks for one (or lists them, or runs a program)
  * after the start, and stay loaded: whoever finds one in the engine need not wait for a disk.
- * Prepare threads; a tenant's calls wait for each other, never for another tenant's. */
+ * Prepare threads; a tenant's changes and its first call wait for each other, its other calls for
+ * nothing, and nobody for another tenant's. */
 #ifndef REALM_SERVER_ADAPTER_ROOM_H
 #define REALM_SERVER_ADAPTER_ROOM_H
 

@@ -37,7 +37,7 @@ static const struct route routes[] = {
      .prepare = prepare_adapter_push,
      .slow = true,
      .max_body_bytes = ADAPTER_MAX_FILE_BYTES},
-    {ROUTE_DELETE, ADAPTER, SCOPE_PROGRAMS, .prepare = prepare_adapter_delete},
+    {ROUTE_DELETE, ADAPTER, SCOPE_PROGRAMS, .prepare = prepare_adapter_delete, .slow = true},
     {ROUTE_GET, PROGRAMS, SEE_PROGRAMS, .prepare = prepare_programs_list},
     {ROUTE_PATCH, PROGRAMS, SCOPE_PROGRAMS, .prepare = prepare_programs_patch},
     {ROUTE_GET, PROGRAM, SEE_PROGRAMS, .prepare = prepare_program_show},

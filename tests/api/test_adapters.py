@@ -230,7 +230,7 @@ def test_adapters_survive_a_restart(tmp_path):
     styled = adapters.text("llama_tied@style")
     assert running.stop() == 0
     files = sorted(path.suffix for path in (folder / "data" / "adapters").rglob("*") if path.is_file())
-    assert files == ["", ".gguf", ".gguf"]
+    assert files == ["", ".adapter", ".adapter"]
     (folder / "port").unlink()
 
     running = RealmServer(folder, models=MODELS[:1])  # without phi3
@@ -244,7 +244,7 @@ def test_adapters_survive_a_restart(tmp_path):
     assert running.stop() == 0
     (folder / "port").unlink()
 
-    next((folder / "data" / "adapters").rglob(pushed["sha256"] + ".gguf")).write_bytes(b"spoilt")
+    next((folder / "data" / "adapters").rglob(pushed["sha256"] + ".adapter")).write_bytes(b"spoilt")
     running = RealmServer(folder, models=MODELS)
     adapters = Adapters(running)
     assert [item["loaded"] for item in adapters.list()] == [True, False]

@@ -252,6 +252,28 @@ static void more_than_the_bound_is_refused(void **state)
     file_map_close(&map);
 }
 
+/* Before memory is taken for it. */
+static void one_that_can_never_fit_is_refused(void **state)
+{
+    (void)state;
+    struct fixture f = {.prompt = {0}};
+    struct file_map map;
+    struct realm_error error;
+    uint32_t n_adapters;
+    tiny_engine_open(&f.tiny,
+                     &(struct engine_options){.n_threads = 1, .max_adapter_bytes = 1000},
+                     &(struct engine_model_options){.context_length = 64});
+    const uint64_t held = alloc_held_bytes(ALLOC_WEIGHTS);
+    tiny_adapter_map(&map);
+    assert_int_equal(
+        engine_adapter_load(f.tiny.engine, f.tiny.model, NULL, "style", map.bytes, &error),
+        REALM_RESOURCE_EXHAUSTED);
+    assert_int_equal(alloc_held_bytes(ALLOC_WEIGHTS), held);
+    assert_int_equal(engine_adapters_bytes(f.tiny.engine, &n_adapters), 0);
+    file_map_close(&map);
+    tiny_engine_close(&f.tiny);
+}
+
 static void names_are_bounded(void **state)
 {
     struct fixture *const f = *state;
@@ -331,6 +353,7 @@ int main(void)
         TEST(more_than_the_bound_is_refused),
         TEST(names_are_bounded),
         TEST(a_sessions_sequences_have_its_adapter),
+        cmocka_unit_test(one_that_can_never_fit_is_refused),
         cmocka_unit_test(references_may_outlive_the_engine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,8 +17,19 @@ struct packing {
     const struct adapter_matrix *matrix;
     uint32_t rows;
     uint32_t columns;
-    float scale;
 };
+
+/* Half precision stays what it is; everything else becomes F32: some levels multiply by BF16 in
+ * another way, and blocks would want x quantised. */
+static enum tensor_type packed_type(enum tensor_type type)
+{
+    return type == TENSOR_F16 ? TENSOR_F16 : TENSOR_F32;
+}
+
+static enum tile_layout packed_layout(enum tensor_type type)
+{
+    return type == TENSOR_F16 ? TILE_F16 : TILE_F32;
+}
 
 static realm_status check_matrix(const struct packing *packing, struct realm_error *error)
 {
@@ -42,17 +53,20 @@ static realm_status check_matrix(const struct packing *packing, struct realm_err
     return REALM_OK;
 }
 
+static const uint8_t *bytes_of_row(const struct packing *packing, uint32_t index)
+{
+    uint64_t n_bytes = 0;
+    (void)tensor_type_row_bytes(packing->matrix->type, packing->columns, &n_bytes);
+    return (const uint8_t *)packing->matrix->bytes.data + index * n_bytes;
+}
+
 /* row: [columns].  A number that is none would come back in every answer. */
 static realm_status
 read_row(const struct packing *packing, uint32_t index, float *row, struct realm_error *error)
 {
-    const struct adapter_matrix *const matrix = packing->matrix;
-    uint64_t row_bytes = 0;
-    (void)tensor_type_row_bytes(matrix->type, packing->columns, &row_bytes);
-    const uint8_t *const bytes = (const uint8_t *)matrix->bytes.data + index * row_bytes;
-    quant_find(matrix->type)->dequantise_row(bytes, row, packing->columns);
+    quant_find(packing->matrix->type)
+        ->dequantise_row(bytes_of_row(packing, index), row, packing->columns);
     for (uint32_t c = 0; c < packing->columns; c++) {
-        row[c] *= packing->scale;
         if (!isfinite(row[c])) {
             return realm_error_set(error,
                                    REALM_INVALID_FORMAT,
@@ -70,15 +84,21 @@ read_row(const struct packing *packing, uint32_t index, float *row, struct realm
 static realm_status
 pack_matrix(const struct packing *packing, float *rows, uint8_t *tiles, struct realm_error *error)
 {
-    const size_t tile_bytes = pack_tile_bytes(TILE_F32, packing->columns);
+    const enum tensor_type type = packing->matrix->type;
+    const size_t tile_bytes = pack_tile_bytes(packed_layout(type), packing->columns);
     for (uint32_t first = 0; first < packing->rows; first += TILE_ROWS) {
         const uint32_t left = packing->rows - first;
         const uint32_t n = left < TILE_ROWS ? left : TILE_ROWS;
         for (uint32_t r = 0; r < n; r++) {
             REALM_TRY(read_row(packing, first + r, rows + (size_t)r * packing->columns, error));
         }
-        pack_tiles(
-            TENSOR_F32, rows, n, packing->columns, 0, 1, tiles + first / TILE_ROWS * tile_bytes);
+        pack_tiles(packed_type(type),
+                   type == TENSOR_F16 ? (const void *)bytes_of_row(packing, first) : rows,
+                   n,
+                   packing->columns,
+                   0,
+                   1,
+                   tiles + first / TILE_ROWS * tile_bytes);
     }
     return REALM_OK;
 }
@@ -151,8 +171,11 @@ static realm_status size_parts(const struct cpu_model *model,
         size_t a_bytes;
         size_t b_bytes;
         part->rank = parts[i].rank;
-        part->a_tile_bytes = pack_tile_bytes(TILE_F32, weight->columns);
-        part->b_tile_bytes = pack_tile_bytes(TILE_F32, part->rank);
+        part->scale = parts[i].scale;
+        part->a_layout = packed_layout(parts[i].a.type);
+        part->b_layout = packed_layout(parts[i].b.type);
+        part->a_tile_bytes = pack_tile_bytes(part->a_layout, weight->columns);
+        part->b_tile_bytes = pack_tile_bytes(part->b_layout, part->rank);
         part->a_offset = adapter->n_bytes;
         if (!checked_mul_size(part->a_tile_bytes, n_tiles(part->rank), &a_bytes) ||
             !checked_mul_size(part->b_tile_bytes, n_tiles(weight->rows), &b_bytes) ||
@@ -181,7 +204,6 @@ static realm_status pack_part(const struct cpu_model *model,
         .matrix = &part->a,
         .rows = part->rank,
         .columns = weight->columns,
-        .scale = 1.0f,
     };
     REALM_TRY(check_matrix(&packing, error));
     REALM_TRY(pack_matrix(&packing, rows, adapter->memory + packed->a_offset, error));
@@ -189,7 +211,6 @@ static realm_status pack_part(const struct cpu_model *model,
     packing.matrix = &part->b;
     packing.rows = weight->rows;
     packing.columns = part->rank;
-    packing.scale = part->scale;
     REALM_TRY(check_matrix(&packing, error));
     return pack_matrix(&packing, rows, adapter->memory + packed->b_offset, error);
 }
@@ -287,14 +308,16 @@ static const struct cpu_adapter *adapter_of(const struct cpu_model *model, uint3
 /* Row i of the span goes to the open block if that is of the same adapter. */
 static void add_row(struct adapter_blocks *blocks, const struct cpu_adapter *adapter, uint32_t i)
 {
-    struct adapter_block *const last = blocks->n > 0 ? &blocks->items[blocks->n - 1] : NULL;
     if (adapter == NULL) {
         return;
     }
-    if (last != NULL && last->adapter == adapter && last->first_row + last->n_rows == i &&
-        last->n_rows < ADAPTER_BLOCK_ROWS) {
-        last->n_rows++;
-        return;
+    if (blocks->n > 0) {
+        struct adapter_block *const last = &blocks->items[blocks->n - 1];
+        if (last->adapter == adapter && last->first_row + last->n_rows == i &&
+            last->n_rows < ADAPTER_BLOCK_ROWS) {
+            last->n_rows++;
+            return;
+        }
     }
     blocks->items[blocks->n++] =
         (struct adapter_block){.adapter = adapter, .first_row = i, .n_rows = 1};
@@ -375,6 +398,16 @@ static const float *rows_of(const struct cpu_model *model,
     return out;
 }
 
+/* Here rather than in B, so that B can keep its file's numbers. */
+static void scale_products(const struct matmul_call *made, float scale)
+{
+    for (uint32_t row = 0; row < made->n_rows; row++) {
+        for (uint32_t k = 0; k < made->n_weight_rows; k++) {
+            made->out[row * made->out_stride + k] *= scale;
+        }
+    }
+}
+
 void cpu_adapter_project(const struct cpu_model *model,
                          const struct stage *stage,
                          const struct pool_member *member,
@@ -404,7 +437,8 @@ void cpu_adapter_project(const struct cpu_model *model,
             .out_stride = ADAPTER_PRODUCT_FLOATS,
         };
         call.x = rows_of(model, stage, member, input, block, &call.x_stride);
-        model->backend->kernels.matmul[TILE_F32](&call);
+        model->backend->kernels.matmul[part->a_layout](&call);
+        scale_products(&call, part->scale);
     }
     pool_barrier(member);
 }
@@ -442,7 +476,7 @@ void cpu_adapter_add(const struct cpu_model *model,
             .residual = out,
             .residual_stride = made->out_stride,
         };
-        model->backend->kernels.matmul[TILE_F32](&call);
+        model->backend->kernels.matmul[part->b_layout](&call);
     }
 }
 
@@ -459,7 +493,8 @@ void cpu_count_adapters(const struct cpu_model *model,
                 part_of(&blocks->items[i], stage->op->weights[k]);
             if (part != NULL) {
                 const uint64_t n = (uint64_t)part->rank * (weight->rows + weight->columns);
-                profile->weight_bytes += n * sizeof(float);
+                profile->weight_bytes += part->a_tile_bytes * n_tiles(part->rank) +
+                                         part->b_tile_bytes * n_tiles(weight->rows);
                 profile->multiply_adds += n * blocks->items[i].n_rows;
             }
         }

@@ -1,6 +1,7 @@
-/* Adapters on the CPU.  A and B lie in tiles of F32, B with the scale in it, so that the matmul
- * kernels run both halves: first A . x of all rows that have an adapter, into a buffer of the
- * model, then, behind a barrier, each piece of the stage adds B . that to what it has just made.
+/* Adapters on the CPU.  A and B lie in tiles of F16, where their file has them so, or F32, and the
+ * matmul kernels run both halves: first scale * A . x of all rows that have an adapter, into a
+ * buffer of the model, then, behind a barrier, each piece of the stage adds B . that to what it has
+ * just made.
  *
  * Where the stage's weights read x quantised, so does A: the numbers are those that the weights
  * are multiplied by, and no F32 copy of x has to be kept for batches that have no adapter.

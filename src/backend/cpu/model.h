@@ -27,6 +27,9 @@ struct cpu_weight {
 /* What an adapter adds to one weight (adapter.h); offsets are in the adapter's memory. */
 struct cpu_adapter_part {
     uint32_t rank; /* 0: nothing */
+    float scale;   /* of A . x */
+    enum tile_layout a_layout;
+    enum tile_layout b_layout;
     size_t a_offset;
     size_t b_offset;
     size_t a_tile_bytes;
