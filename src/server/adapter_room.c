@@ -548,20 +548,14 @@ static realm_status push(const struct adapter_room *room,
     REALM_TRY(file_make_folder(path, 0700, error));
     REALM_TRY(path_of(room, shelf, item->sha256, ".adapter", path, error));
     const uint32_t index = find_item(shelf, item->name);
-    const bool is_new = index == shelf->n_items;
-    REALM_TRY(engine_adapter_load(room->engine, model, account, item->name, bytes, error));
-    /* Over a damaged one, too. */
-    realm_status status = write_file(path, bytes.data, bytes.length, error);
-    if (status != REALM_OK) {
-        if (is_new || strcmp(shelf->items[index].model, item->model) != 0) {
-            unload(room, account, item);
-        } else {
-            reload(room, shelf, account, index);
-        }
-        return status;
+    /* First what fails without a trace; over a damaged file, too. */
+    REALM_TRY(write_file(path, bytes.data, bytes.length, error));
+    realm_status status =
+        engine_adapter_load(room->engine, model, account, item->name, bytes, error);
+    if (status == REALM_OK) {
+        status = index == shelf->n_items ? add_item(room, shelf, account, item, error)
+                                         : replace_item(room, shelf, account, index, item, error);
     }
-    status = is_new ? add_item(room, shelf, account, item, error)
-                    : replace_item(room, shelf, account, index, item, error);
     if (status != REALM_OK) {
         remove_unused(room, shelf, item->sha256);
     }
