@@ -35,7 +35,7 @@ struct response_store;
 /* Where a request comes from. */
 struct completion_scope {
     struct engine *engine;
-    struct adapter_room *adapters;
+    struct adapter_room *adapters;    /* NULL: there are none */
     const struct account *account;    /* whose adapters the model may be named with */
     struct response_store *responses; /* NULL: none are kept */
     int64_t tenant;

@@ -40,11 +40,14 @@ realm_status model_name_find(struct engine *engine,
     if (*model == NULL) {
         return no_model(base, problem);
     }
-    const realm_status status = adapter_room_load(adapters, owner, &error);
+    const realm_status status =
+        adapters != NULL ? adapter_room_load(adapters, owner, &error) : REALM_OK;
     if (status != REALM_OK) {
         return problem_set(problem, status, "model", "%s", error.message);
     }
-    *adapter = engine_adapter_find(engine, *model, owner->account, at + 1);
+    if (adapters != NULL) {
+        *adapter = engine_adapter_find(engine, *model, owner->account, at + 1);
+    }
     if (*adapter == NULL) {
         problem->code = "adapter_not_found";
         return problem_set(problem,
