@@ -148,6 +148,15 @@ int32_t realm_sequence_save(realm_handle sequence, const char *name, size_t n_by
  * another model. */
 REALM_IMPORT(sequence_open)
 realm_handle realm_sequence_open(realm_handle model, const char *name, size_t n_bytes);
+/* An adapter (LoRA weights) that the tenant has pushed for the model, by its name.  What it stands
+ * for stays as it is, also when another one is pushed under the name.  NOT_FOUND. */
+REALM_IMPORT(adapter_open)
+realm_handle realm_adapter_open(realm_handle model, const char *name, size_t n_bytes);
+/* The sequence is computed with the adapter, and so are its forks; 0: with none, as at first.  What
+ * is saved does not keep it.  INVALID_ARGUMENT: the adapter is another model's, or the sequence was
+ * generated from or stepped already; BUSY. */
+REALM_IMPORT(sequence_set_adapter)
+int32_t realm_sequence_set_adapter(realm_handle sequence, realm_handle adapter);
 /* Ends any handle: a sequence gives its pages back, a stream is cancelled. */
 REALM_IMPORT(drop)
 int32_t realm_drop(realm_handle handle);

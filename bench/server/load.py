@@ -66,7 +66,7 @@ class Server:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         connection.request("GET", "/metrics", headers={"authorization": f"Bearer {KEY}"})
         lines = connection.getresponse().read().decode().splitlines()
-        return {line.split("{")[0]: float(line.split()[-1]) for line in lines if line and line[0] != "#"}
+        return {line.split("{")[0].split()[0]: float(line.split()[-1]) for line in lines if line and line[0] != "#"}
 
     def n_descriptors(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))

@@ -138,6 +138,12 @@ func abiSequenceSave(sequence int32, name unsafe.Pointer, n uint32) int32
 //go:wasmimport realm_v1 sequence_open
 func abiSequenceOpen(model int32, name unsafe.Pointer, n uint32) int32
 
+//go:wasmimport realm_v1 adapter_open
+func abiAdapterOpen(model int32, name unsafe.Pointer, n uint32) int32
+
+//go:wasmimport realm_v1 sequence_set_adapter
+func abiSequenceSetAdapter(sequence int32, adapter int32) int32
+
 //go:wasmimport realm_v1 drop
 func abiDrop(handle int32) int32
 

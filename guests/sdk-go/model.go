@@ -138,6 +138,24 @@ func (m Model) OpenSequence(name string) (Sequence, error) {
 	return Sequence{int32(handle)}, err
 }
 
+// Adapter is LoRA weights of the tenant's for one model; the zero value is none.
+type Adapter struct{ handle int32 }
+
+// OpenAdapter is what the tenant has pushed by that name for the model.
+func (m Model) OpenAdapter(name string) (Adapter, error) {
+	data, n := addressOf(name)
+	handle, err := check(abiAdapterOpen(m.handle, data, n))
+	return Adapter{int32(handle)}, err
+}
+
+// Drop gives the adapter back; sequences that have it keep it.
+func (a Adapter) Drop() { abiDrop(a.handle) }
+
+// SetAdapter has the sequence computed with an adapter; before the first generate or step.
+func (s Sequence) SetAdapter(a Adapter) error {
+	return failed(abiSequenceSetAdapter(s.handle, a.handle))
+}
+
 // Append appends tokens; the result is the new length.
 func (s Sequence) Append(tokens []Token) (int, error) {
 	return check(abiSequenceAppend(s.handle, unsafe.Pointer(unsafe.SliceData(tokens)), uint32(len(tokens))))

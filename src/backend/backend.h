@@ -10,6 +10,7 @@
 #define REALM_BACKEND_BACKEND_H
 
 #include "backend/kv_type.h"
+#include "plan/adapter.h"
 #include "plan/batch.h"
 #include "plan/plan.h"
 
@@ -70,6 +71,26 @@ void backend_model_destroy(struct backend_model *model);
 uint64_t backend_model_weight_bytes(const struct backend_model *model);
 uint64_t backend_model_kv_bytes(const struct backend_model *model);
 uint64_t backend_model_scratch_bytes(const struct backend_model *model);
+
+/* Adapters that a model may have at once. */
+#define BACKEND_MAX_ADAPTERS 1024u
+
+/* Packs an adapter; *out is its number, by which sequences of a batch name it.  parts and their
+ * bytes are used during the call only.  A step is bit-equal whatever adapters its other sequences
+ * have, and costs nothing where none has one.
+ * Any thread, also while steps run.  INVALID_ARGUMENT: rank or tensor out of range; INVALID_FORMAT:
+ * too few bytes, a type without numbers, a number that is not finite; UNSUPPORTED: a tensor that
+ * not only MATMULs read; RESOURCE_EXHAUSTED: BACKEND_MAX_ADAPTERS are there; OUT_OF_MEMORY. */
+REALM_MUST_CHECK realm_status backend_adapter_create(struct backend_model *model,
+                                                     const struct adapter_part *parts,
+                                                     uint32_t n_parts,
+                                                     uint32_t *out,
+                                                     struct realm_error *error);
+/* No step that names it runs or will come.  Any thread.  ADAPTER_NONE is fine.  Those that are left
+ * end with the model. */
+void backend_adapter_destroy(struct backend_model *model, uint32_t adapter);
+/* Memory it takes. */
+uint64_t backend_adapter_bytes(const struct backend_model *model, uint32_t adapter);
 
 /* Starts one step.  The batch keeps the rules of batch.h (checked in debug builds) and the limits
  * of the options (INVALID_ARGUMENT). */

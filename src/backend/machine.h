@@ -28,6 +28,13 @@ struct backend_machine {
                             struct backend_model **out,
                             struct realm_error *error);
     void (*model_destroy)(struct backend_model *model);
+    realm_status (*adapter_create)(struct backend_model *model,
+                                   const struct adapter_part *parts,
+                                   uint32_t n_parts,
+                                   uint32_t *out,
+                                   struct realm_error *error);
+    void (*adapter_destroy)(struct backend_model *model, uint32_t adapter);
+    uint64_t (*adapter_bytes)(const struct backend_model *model, uint32_t adapter);
     realm_status (*submit)(struct backend_model *model,
                            const struct batch *batch,
                            struct realm_error *error);

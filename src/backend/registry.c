@@ -102,6 +102,26 @@ uint64_t backend_model_scratch_bytes(const struct backend_model *model)
     return model->scratch_bytes;
 }
 
+realm_status backend_adapter_create(struct backend_model *model,
+                                    const struct adapter_part *parts,
+                                    uint32_t n_parts,
+                                    uint32_t *out,
+                                    struct realm_error *error)
+{
+    *out = ADAPTER_NONE;
+    return model->machine->adapter_create(model, parts, n_parts, out, error);
+}
+
+void backend_adapter_destroy(struct backend_model *model, uint32_t adapter)
+{
+    model->machine->adapter_destroy(model, adapter);
+}
+
+uint64_t backend_adapter_bytes(const struct backend_model *model, uint32_t adapter)
+{
+    return model->machine->adapter_bytes(model, adapter);
+}
+
 realm_status
 backend_submit(struct backend_model *model, const struct batch *batch, struct realm_error *error)
 {

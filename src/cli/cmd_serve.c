@@ -209,6 +209,7 @@ serve_models(const struct serve_options *serve, const char *config_path, struct 
         .prompt_weight = serve->prompt_weight,
         .completion_weight = serve->completion_weight,
         .no_prefix_cache = serve->no_prefix_cache,
+        .max_adapter_bytes = serve->adapter_memory_bytes,
     };
     struct engine *engine;
     log_configure((enum log_level)serve->log_level, (enum log_format)serve->log_format);

@@ -24,6 +24,7 @@ realm_status cmd_usage(int argc, char **argv, struct realm_error *error);
 realm_status cmd_audit(int argc, char **argv, struct realm_error *error);
 realm_status cmd_price(int argc, char **argv, struct realm_error *error);
 realm_status cmd_program(int argc, char **argv, struct realm_error *error);
+realm_status cmd_adapter(int argc, char **argv, struct realm_error *error);
 realm_status cmd_models(int argc, char **argv, struct realm_error *error);
 realm_status cmd_quantize(int argc, char **argv, struct realm_error *error);
 realm_status cmd_tokenize(int argc, char **argv, struct realm_error *error);

@@ -10,6 +10,7 @@ static const struct command_row commands[] = {
     {"price", cmd_price, "what tokens cost, by model"},
     {"audit", cmd_audit, "who changed tenants, keys and prices"},
     {"program", cmd_program, "WebAssembly programs that run beside a model"},
+    {"adapter", cmd_adapter, "LoRA adapters of a tenant's on a server"},
     {"models", cmd_models, "list, show and fetch models"},
     {"quantize", cmd_quantize, "write a model with smaller weights"},
     {"tokenize", cmd_tokenize, "text on standard input to token ids"},

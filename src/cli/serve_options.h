@@ -15,6 +15,7 @@ struct serve_options {
     uint32_t n_threads;
     uint32_t context_length;
     uint64_t kv_memory_bytes;
+    uint64_t adapter_memory_bytes;
     uint32_t itl_target_ms;
     uint32_t prompt_weight;
     uint32_t completion_weight;

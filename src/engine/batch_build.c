@@ -1,5 +1,8 @@
 #include "engine/batch_build.h"
 
+#include "engine/adapter_state.h"
+#include "engine/generation.h"
+
 void batch_build(struct engine_model *model)
 {
     uint32_t n_rows = 0;
@@ -15,7 +18,7 @@ void batch_build(struct engine_model *model)
             .first_position = s->n_computed,
             .pages = page_table_pages(s->pages),
             .n_pages = page_table_n_pages(s->pages),
-            .adapter = ADAPTER_NONE,
+            .adapter = adapter_number(s->generation->adapter),
         };
         n_rows += s->step_rows;
         s->logits_index = n_logits;

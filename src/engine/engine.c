@@ -4,6 +4,7 @@
 #include "base/queue.h"
 #include "base/random.h"
 #include "engine/account_state.h"
+#include "engine/adapter_state.h"
 #include "engine/engine_model.h"
 #include "engine/generation.h"
 #include "engine/loop.h"
@@ -11,6 +12,7 @@
 
 #define DEFAULT_MAX_WAITING   1024u
 #define DEFAULT_ITL_TARGET_MS 100u
+#define DEFAULT_ADAPTER_BYTES (UINT64_C(1) << 30)
 
 static realm_status create_default_account(struct engine *engine, struct realm_error *error)
 {
@@ -30,6 +32,7 @@ engine_create(const struct engine_options *options, struct engine **out, struct 
     }
     mutex_init(&engine->models_mutex);
     mutex_init(&engine->backend_mutex);
+    mutex_init(&engine->adapters_mutex);
     fairness_init(&engine->fairness, options->prompt_weight, options->completion_weight);
     const struct backend_options backend_options = {
         .n_threads = options->n_threads,
@@ -41,6 +44,8 @@ engine_create(const struct engine_options *options, struct engine **out, struct 
         status = queue_create(
             engine->max_waiting + SESSION_MAX_SESSIONS, NULL, NULL, &engine->arrivals, error);
     }
+    engine->max_adapter_bytes =
+        options->max_adapter_bytes > 0 ? options->max_adapter_bytes : DEFAULT_ADAPTER_BYTES;
     engine->has_prefix_cache = !options->no_prefix_cache;
     engine->itl_target_ns =
         (uint64_t)(options->itl_target_ms > 0 ? options->itl_target_ms : DEFAULT_ITL_TARGET_MS) *
@@ -65,6 +70,7 @@ void engine_destroy(struct engine *engine)
         return;
     }
     loop_stop(engine);
+    adapters_close(engine);
     for (uint32_t i = 0; i < atomic_load(&engine->n_models); i++) {
         engine_model_close(engine->models[i]);
     }
@@ -73,6 +79,7 @@ void engine_destroy(struct engine *engine)
     backend_destroy(engine->backend);
     mutex_deinit(&engine->models_mutex);
     mutex_deinit(&engine->backend_mutex);
+    mutex_deinit(&engine->adapters_mutex);
     alloc_free(engine);
 }
 
@@ -207,9 +214,9 @@ static realm_status create_generation(struct engine *engine,
 {
     const struct engine_model *const model = request->model;
     const struct prefix_digest common =
-        prefix_digest_start(engine->public_domain, model->id, ADAPTER_NONE);
+        prefix_digest_start(engine->public_domain, model->id, adapter_id(request->adapter));
     const struct prefix_digest own =
-        prefix_digest_start(request->account->domain, model->id, ADAPTER_NONE);
+        prefix_digest_start(request->account->domain, model->id, adapter_id(request->adapter));
     struct prefix_chains chains = {.own = NULL};
     if (engine->has_prefix_cache) {
         chains.own = request->publish ? &common : &own;
@@ -255,6 +262,7 @@ realm_status engine_submit(struct engine *engine,
         request.account = engine->default_account;
     }
     REALM_TRY(check_request(&request, &max_tokens, error));
+    REALM_TRY(adapter_check(request.adapter, request.model, request.account, error));
     if (atomic_load(&engine->draining)) {
         return realm_error_set(error, REALM_UNAVAILABLE, "the server is shutting down");
     }

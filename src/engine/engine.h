@@ -26,6 +26,7 @@ struct engine_options {
     uint32_t max_waiting;   /* requests; 0: 1024 */
     uint32_t itl_target_ms; /* between two tokens of a sequence, where prefill can wait; 0: 100 */
     bool no_prefix_cache;
+    uint64_t max_adapter_bytes; /* memory of all loaded adapters; 0: 1 GiB */
     /* What a token counts when accounts take turns, 0: 1 and 2; at most
      * ENGINE_MAX_TOKEN_WEIGHT. */
     uint32_t prompt_weight;

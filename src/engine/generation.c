@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "engine/adapters.h"
 #include "engine/dry_breakers.h"
 #include "engine/engine.h"
 #include "engine/engine_model.h"
@@ -23,6 +24,7 @@ static void generation_free(struct generation *generation)
     alloc_free(generation->sequences);
     alloc_free(generation->embedding);
     account_release(generation->account);
+    engine_adapter_release(generation->adapter);
     alloc_free(generation->stop_tokens);
     alloc_free(generation->banned);
     event_ring_deinit(&generation->ring);
@@ -144,6 +146,10 @@ realm_status generation_create_bare(const struct request *request,
     generation->model = request->model;
     generation->account = request->account;
     account_retain(generation->account);
+    generation->adapter = request->adapter;
+    if (generation->adapter != NULL) {
+        engine_adapter_retain(generation->adapter);
+    }
     generation->wake = request->wake;
     generation->wake_context = request->wake_context;
     generation->submitted_ns = clock_monotonic_ns();

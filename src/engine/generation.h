@@ -13,8 +13,9 @@ struct generation {
     struct arrival arrival; /* first */
     struct event_ring ring;
     struct engine_model *model;
-    struct account *account; /* one reference */
-    _Atomic uint32_t owners; /* 2: engine and reader */
+    struct account *account;        /* one reference */
+    struct engine_adapter *adapter; /* one reference; NULL: none */
+    _Atomic uint32_t owners;        /* 2: engine and reader */
     _Atomic bool cancelled;
     struct mutex mutex; /* wake and signalled */
     struct condition readable;

@@ -27,6 +27,12 @@ struct engine {
     _Atomic uint32_t n_operations; /* of sessions, not told yet */
     uint64_t itl_target_ns;
     bool has_prefix_cache;
+    uint64_t max_adapter_bytes;
+    struct mutex adapters_mutex; /* of the next four; held for moments only */
+    struct engine_adapter *adapters;
+    uint32_t n_adapters;
+    uint64_t n_adapters_ever;
+    uint64_t adapter_bytes;
     struct account *default_account;
     uint8_t public_domain[ACCOUNT_DOMAIN_BYTES]; /* of published prefixes */
     _Atomic bool has_published;

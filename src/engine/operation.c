@@ -105,14 +105,14 @@ realm_status operation_set_sampling(struct operation *operation,
 }
 
 realm_status operation_set_generation(struct operation *operation,
-                                      struct engine_model *model,
-                                      struct account *account,
+                                      const struct generation *owner,
                                       const struct session_generation *asked,
                                       struct realm_error *error)
 {
     const struct request request = {
-        .model = model,
-        .account = account,
+        .model = owner->model,
+        .account = owner->account,
+        .adapter = owner->adapter,
         .min_tokens = asked->min_tokens,
         .ignore_end = asked->ignore_end,
         .stop_tokens = asked->stop_tokens,
@@ -125,7 +125,7 @@ realm_status operation_set_generation(struct operation *operation,
     if (asked->constraint != NULL) {
         REALM_TRY(constraint_fork(asked->constraint, &operation->constraint, error));
     }
-    return text_stream_create(model->tokenizer,
+    return text_stream_create(owner->model->tokenizer,
                               asked->stops,
                               asked->n_stops,
                               asked->echo_special,

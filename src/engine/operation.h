@@ -83,8 +83,7 @@ REALM_MUST_CHECK realm_status operation_set_sampling(struct operation *operation
                                                      uint32_t max_tokens,
                                                      struct realm_error *error);
 REALM_MUST_CHECK realm_status operation_set_generation(struct operation *operation,
-                                                       struct engine_model *model,
-                                                       struct account *account,
+                                                       const struct generation *owner,
                                                        const struct session_generation *asked,
                                                        struct realm_error *error);
 

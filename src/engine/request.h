@@ -9,11 +9,15 @@
 #define REQUEST_MAX_CHOICES 128u
 
 struct account;
+struct engine_adapter;
 struct engine_model;
 
 struct request {
     struct engine_model *model; /* held by the caller until the generation ends */
     struct account *account;    /* NULL: the engine's own */
+    /* Weights that are added to the model's, of this model and the account's domain
+     * (engine/adapters.h); one more reference is taken.  NULL: none. */
+    struct engine_adapter *adapter;
     /* The prompt's pages are for all accounts to find, not only for this one's domain. */
     bool publish;
     /* Nothing is generated: the prompt's embedding is the answer (generation_embedding). */

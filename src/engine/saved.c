@@ -24,7 +24,9 @@ realm_status saved_create(const struct session *session,
     if (saved == NULL) {
         return realm_error_out_of_memory(error, sizeof *saved, "saved sequence");
     }
-    const struct request request = {.model = session->model, .account = session->account};
+    const struct request request = {.model = session->model,
+                                    .account = session->account,
+                                    .adapter = session->generation->adapter};
     realm_status status = generation_create_bare(&request, &saved->generation, error);
     if (status == REALM_OK) {
         status = sequence_create_empty(
@@ -55,7 +57,7 @@ void saved_destroy(struct saved *saved)
 
 static bool same_owner(const struct generation *a, const struct generation *b)
 {
-    return a->model == b->model &&
+    return a->model == b->model && a->adapter == b->adapter &&
            memcmp(a->account->domain, b->account->domain, sizeof a->account->domain) == 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "engine/account_state.h"
+#include "engine/adapter_state.h"
 #include "engine/engine_model.h"
 #include "engine/saved.h"
 #include "engine/session_state.h"
@@ -84,9 +85,11 @@ static realm_status check_options(const struct session_options *options, struct 
     return check_limit("max_top", options->max_top, SESSION_MAX_TOP, error);
 }
 
-static realm_status take_parts(struct session *session, struct realm_error *error)
+static realm_status
+take_parts(struct session *session, struct engine_adapter *adapter, struct realm_error *error)
 {
-    const struct request request = {.model = session->model, .account = session->account};
+    const struct request request = {
+        .model = session->model, .account = session->account, .adapter = adapter};
     const uint32_t n_top =
         session->max_top > SAMPLER_MAX_TOP_LOGPROBS ? session->max_top : SAMPLER_MAX_TOP_LOGPROBS;
     REALM_TRY(generation_create_bare(&request, &session->generation, error));
@@ -128,6 +131,9 @@ realm_status session_create(struct engine *engine,
 {
     *out = NULL;
     REALM_TRY(check_options(options, error));
+    const struct account *const account =
+        options->account != NULL ? options->account : engine->default_account;
+    REALM_TRY(adapter_check(options->adapter, options->model, account, error));
     if (atomic_load(&engine->draining)) {
         return realm_error_set(error, REALM_UNAVAILABLE, "the server is shutting down");
     }
@@ -140,8 +146,9 @@ realm_status session_create(struct engine *engine,
     session->model = options->model;
     session->account = options->account != NULL ? options->account : engine->default_account;
     account_retain(session->account);
+    struct engine_adapter *const adapter = options->adapter;
     session->chain =
-        prefix_digest_start(session->account->domain, session->model->id, ADAPTER_NONE);
+        prefix_digest_start(session->account->domain, session->model->id, adapter_id(adapter));
     session->max_sequences = or_default(options->max_sequences, DEFAULT_MAX_SEQUENCES);
     session->max_operations = or_default(options->max_operations, DEFAULT_MAX_OPERATIONS);
     session->max_pages = or_default(options->max_pages, UINT32_MAX);
@@ -153,7 +160,7 @@ realm_status session_create(struct engine *engine,
     mutex_init(&session->mutex);
     condition_init(&session->readable);
     atomic_init(&session->owners, 2);
-    realm_status status = take_parts(session, error);
+    realm_status status = take_parts(session, adapter, error);
     if (status == REALM_OK) {
         status = enter(session, error);
     }
@@ -450,8 +457,7 @@ realm_status session_generate(struct session *session,
                                                  held->max_tokens,
                                                  error);
     if (status == REALM_OK) {
-        status = operation_set_generation(
-            operation, session->model, session->account, generation, error);
+        status = operation_set_generation(operation, session->generation, generation, error);
     }
     return finish(session, operation, status, ticket);
 }

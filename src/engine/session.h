@@ -41,8 +41,9 @@ typedef uint64_t session_ticket;
 /* Zero means the number in brackets. */
 struct session_options {
     struct engine_model *model;
-    struct account *account;  /* one more reference is taken; NULL: the engine's own */
-    uint32_t max_sequences;   /* [8] at once, at most SESSION_MAX_SEQUENCES */
+    struct account *account;        /* one more reference is taken; NULL: the engine's own */
+    struct engine_adapter *adapter; /* of all its sequences, see request.h; NULL: none */
+    uint32_t max_sequences;         /* [8] at once, at most SESSION_MAX_SEQUENCES */
     uint32_t max_operations;  /* [64] queued or not told yet, at most SESSION_MAX_OPERATIONS */
     uint32_t max_pages;       /* [no limit] that the tokens of all its sequences would fill; pages
                                  that forks share count for each */
@@ -55,8 +56,8 @@ struct session_options {
     void *wake_context;
 };
 
-/* INVALID_ARGUMENT: an option over its limit; UNAVAILABLE: the engine drains; RESOURCE_EXHAUSTED:
- * as many sessions as the engine may have are there. */
+/* INVALID_ARGUMENT: an option over its limit, an adapter of another model or account; UNAVAILABLE:
+ * the engine drains; RESOURCE_EXHAUSTED: as many sessions as the engine may have are there. */
 REALM_MUST_CHECK realm_status session_create(struct engine *engine,
                                              const struct session_options *options,
                                              struct session **out,
@@ -201,7 +202,7 @@ REALM_MUST_CHECK realm_status session_verify(struct session *session,
 
 /* --- saved sequences ---------------------------------------------------------------------------
  * Kept in the engine under a name, for all sessions of accounts with the same domain and of the
- * same model, from the save's DONE until they are removed or the engine ends.  A name
+ * same model and adapter, from the save's DONE until they are removed or the engine ends.  A name
  * has 1..SESSION_MAX_NAME_BYTES bytes (INVALID_ARGUMENT). */
 
 /* A fork of the sequence under the name, in place of an older one.  DONE with QUOTA_EXCEEDED: over

@@ -20,7 +20,7 @@ struct batch_sequence {
     uint32_t first_position; /* tokens of this sequence whose KV is in the pages already */
     const page_id *pages;    /* page i holds positions [i*PAGE_TOKENS, (i+1)*PAGE_TOKENS) */
     uint32_t n_pages;        /* enough for first_position + n_rows */
-    uint32_t adapter;
+    uint32_t adapter;        /* of backend_adapter_create, or ADAPTER_NONE */
 };
 
 /* Done before anything is written in the step: the first n_tokens of page `from` to page `to`, all

@@ -160,6 +160,9 @@ void call_destroy_object(struct instance *instance, enum handle_kind kind, void 
     case HANDLE_MATCHER:
         guest_matcher_destroy(object);
         break;
+    case HANDLE_ADAPTER:
+        engine_adapter_release(object);
+        break;
     case HANDLE_MODEL: /* the engine's */
     case HANDLE_FREE:
         break;

@@ -99,6 +99,7 @@ static int64_t submit(struct call *call, const struct generate_request *wanted)
     struct request request = {
         .model = sequence->model,
         .account = call->instance->account,
+        .adapter = sequence->adapter,
         .prompt = sequence->tokens.ids,
         .n_prompt = (uint32_t)sequence->tokens.length,
         .max_tokens = wanted->options.max_tokens,
@@ -126,6 +127,7 @@ static int64_t submit(struct call *call, const struct generate_request *wanted)
     stream->sequence = wanted->sequence;
     wanted->sequence->stream = stream;
     instance_count_tokens(call->instance, request.n_prompt, 0);
+    wanted->sequence->computed = true;
     return call_new_handle(call, HANDLE_STREAM, stream);
 }
 

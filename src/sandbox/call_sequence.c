@@ -5,6 +5,16 @@
 
 #define MAX_NAME_BYTES (STORE_MAX_KEY_BYTES - 2)
 
+/* Takes a reference more, and gives the one before back. */
+static void wear(struct guest_sequence *sequence, struct engine_adapter *adapter)
+{
+    if (adapter != NULL) {
+        engine_adapter_retain(adapter);
+    }
+    engine_adapter_release(sequence->adapter);
+    sequence->adapter = adapter;
+}
+
 /* A new one as a handle, or the error; original: what it is a fork of, or NULL; tokens are taken
  * over (and emptied) in either case. */
 static int64_t new_sequence(struct call *call,
@@ -30,6 +40,8 @@ static int64_t new_sequence(struct call *call,
     instance->n_sequences++;
     instance->n_sequence_tokens += taken.length;
     if (original != NULL) {
+        wear(sequence, original->adapter);
+        sequence->computed = original->computed;
         steps_fork(original, sequence);
     }
     return call_new_handle(call, HANDLE_SEQUENCE, sequence);
@@ -176,6 +188,55 @@ int64_t call_sequence_read(struct call *call)
     return sequence != NULL
                ? call_give(call, 1, sequence->tokens.ids, sequence->tokens.length, sizeof(token_id))
                : call_bad_handle(call);
+}
+
+int64_t call_adapter_open(struct call *call)
+{
+    struct bytes name;
+    char text[ENGINE_ADAPTER_NAME_BYTES];
+    const struct instance *const instance = call->instance;
+    const struct engine_model *const model = call_object(call, 0, HANDLE_MODEL);
+    if (model == NULL) {
+        return call_bad_handle(call);
+    }
+    if (!call_bytes(call, 1, &name)) {
+        return call_bad_pointer(call);
+    }
+    struct engine_adapter *adapter = NULL;
+    if (name.length < sizeof text) {
+        memcpy(text, name.data, name.length);
+        text[name.length] = '\0';
+        adapter = engine_adapter_find(instance->sandbox->engine, model, instance->account, text);
+    }
+    return adapter != NULL ? call_new_handle(call, HANDLE_ADAPTER, adapter)
+                           : call_fail(call,
+                                       REALM_GUEST_NOT_FOUND,
+                                       "the tenant has no adapter of that name for the model");
+}
+
+int64_t call_sequence_set_adapter(struct call *call)
+{
+    struct guest_sequence *const sequence = call_object(call, 0, HANDLE_SEQUENCE);
+    const bool none = call_i32(call, 1) == 0;
+    struct engine_adapter *const adapter = none ? NULL : call_object(call, 1, HANDLE_ADAPTER);
+    if (sequence == NULL || (!none && adapter == NULL)) {
+        return call_bad_handle(call);
+    }
+    if (sequence->stream != NULL) {
+        return busy(call);
+    }
+    if (adapter != NULL && engine_adapter_model(adapter) != sequence->model) {
+        return call_fail(
+            call, REALM_GUEST_INVALID_ARGUMENT, "the adapter was opened for another model");
+    }
+    if (sequence->computed && adapter != sequence->adapter) {
+        return call_fail(call,
+                         REALM_GUEST_INVALID_ARGUMENT,
+                         "the sequence has been computed; set its adapter before the first "
+                         "generate or step");
+    }
+    wear(sequence, adapter);
+    return 0;
 }
 
 /* --- kept between requests: "s/<name>" -> "<model>\0<tokens>" ------------------------------------

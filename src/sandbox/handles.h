@@ -16,6 +16,7 @@ enum handle_kind {
     HANDLE_SAMPLER,
     HANDLE_MATCHER,
     HANDLE_STREAM,
+    HANDLE_ADAPTER,
 };
 
 struct handle_slot {

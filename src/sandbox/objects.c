@@ -19,6 +19,7 @@ void guest_sequence_destroy(struct instance *instance, struct guest_sequence *se
         sequence->stream->sequence = NULL;
     }
     steps_forget(sequence);
+    engine_adapter_release(sequence->adapter);
     token_list_deinit(&sequence->tokens);
     alloc_free(sequence);
 }

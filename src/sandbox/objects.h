@@ -2,6 +2,7 @@
 #ifndef REALM_SANDBOX_OBJECTS_H
 #define REALM_SANDBOX_OBJECTS_H
 
+#include "engine/adapters.h"
 #include "engine/engine.h"
 #include "engine/session.h"
 #include "sandbox/instance.h"
@@ -12,6 +13,8 @@
 /* A sequence of tokens as a guest sees it. */
 struct guest_sequence {
     struct engine_model *model;
+    struct engine_adapter *adapter; /* one reference; NULL: none */
+    bool computed;                  /* with this adapter: it was generated from, or stepped */
     struct token_list tokens;
     struct guest_stream *stream; /* of the generation that runs on it; NULL: none */
     bool stepping;               /* a step computes it */

@@ -11,14 +11,14 @@ static void wake_guest(void *context)
     instance_wake(context);
 }
 
-/* The instance's session of a model, made at first use. */
+/* The instance's session for a sequence's model and adapter, made at first use. */
 static realm_status get_session(struct instance *instance,
-                                struct engine_model *model,
+                                const struct guest_sequence *sequence,
                                 struct session **out,
                                 struct realm_error *error)
 {
     for (const struct guest_session *one = instance->sessions; one != NULL; one = one->next) {
-        if (one->model == model) {
+        if (one->model == sequence->model && one->adapter == sequence->adapter) {
             *out = one->session;
             return REALM_OK;
         }
@@ -29,8 +29,9 @@ static realm_status get_session(struct instance *instance,
     }
     const uint64_t sequences = instance->limits.sequences;
     const struct session_options options = {
-        .model = model,
+        .model = sequence->model,
         .account = instance->account,
+        .adapter = sequence->adapter,
         .max_sequences =
             sequences < SESSION_MAX_SEQUENCES ? (uint32_t)sequences : SESSION_MAX_SEQUENCES,
         .max_operations = MAX_OPERATIONS,
@@ -45,7 +46,8 @@ static realm_status get_session(struct instance *instance,
         alloc_free(made);
         return status;
     }
-    made->model = model;
+    made->model = sequence->model;
+    made->adapter = sequence->adapter;
     made->next = instance->sessions;
     instance->sessions = made;
     *out = made->session;
@@ -66,8 +68,9 @@ void steps_end(struct instance *instance)
 static realm_status
 bring_up(struct instance *instance, struct guest_sequence *sequence, struct realm_error *error)
 {
+    sequence->computed = true;
     if (sequence->number == 0) {
-        REALM_TRY(get_session(instance, sequence->model, &sequence->session, error));
+        REALM_TRY(get_session(instance, sequence, &sequence->session, error));
         REALM_TRY(session_sequence_create(sequence->session, 0, &sequence->number, error));
         sequence->n_there = 0;
         sequence->n_common = 0;

@@ -8,10 +8,11 @@
 
 #include "sandbox/objects.h"
 
-/* One model's session of an instance. */
+/* An instance's session of one model with one adapter, or with none. */
 struct guest_session {
     struct guest_session *next;
     struct engine_model *model;
+    const struct engine_adapter *adapter; /* the session's, which keeps it */
     struct session *session;
 };
 

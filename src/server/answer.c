@@ -36,7 +36,7 @@ static void write_head(const struct completion *completion, const char *object, 
                          completion->id,
                          object,
                          (long long)completion->created_s);
-    const char *const name = engine_model_name(completion->model);
+    const char *const name = completion->model_name;
     strbuf_append_json(out, name, strlen(name));
     strbuf_append_format(
         out, ",\"system_fingerprint\":\"realm-%s\",\"choices\":[", realm_version());

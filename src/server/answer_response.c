@@ -90,7 +90,7 @@ void response_write(const struct response *response,
                     struct strbuf *out)
 {
     const struct completion *const completion = response->completion;
-    const char *const name = engine_model_name(completion->model);
+    const char *const name = completion->model_name;
     strbuf_append_format(out,
                          "{\"id\":\"%s\",\"object\":\"response\",\"created_at\":%lld,"
                          "\"status\":\"%s\",\"error\":null,\"incomplete_details\":%s,\"model\":",

@@ -4,6 +4,7 @@
 #include "base/random.h"
 #include "server/answer.h"
 #include "server/fields.h"
+#include "server/model_name.h"
 #include "server/response.h"
 
 #include <string.h>
@@ -82,6 +83,7 @@ static realm_status find_model(struct field_reader *reader)
     if (reader->model_name.length == 0 && reader->completion->type->answer == NULL &&
         engine_n_models(reader->engine) == 1) {
         reader->completion->model = engine_model_at(reader->engine, 0);
+        reader->completion->model_name = engine_model_name(reader->completion->model);
         return REALM_OK;
     }
     if (reader->model_name.length == 0) {
@@ -89,18 +91,20 @@ static realm_status find_model(struct field_reader *reader)
     }
     /* jansson's strings are terminated and hold no zero bytes. */
     const char *const name = (const char *)reader->model_name.data;
-    struct engine_model *const model = engine_find_model(reader->engine, name);
-    if (model == NULL) {
-        reader->problem->code = "model_not_found";
-        return problem_set(reader->problem,
-                           REALM_NOT_FOUND,
-                           "model",
-                           "no model named \"%.100s\" is loaded; GET /v1/models lists them",
-                           name);
-    }
-    reader->completion->model = model;
-    reader->completion->request.model = model;
-    return REALM_OK;
+    const struct completion_scope *const scope = reader->scope;
+    const struct adapter_owner owner = {.tenant = scope->tenant, .account = scope->account};
+    struct completion *const completion = reader->completion;
+    REALM_TRY(model_name_find(reader->engine,
+                              scope->adapters,
+                              &owner,
+                              name,
+                              &completion->model,
+                              &completion->adapter,
+                              reader->problem));
+    completion->request.model = completion->model;
+    completion->request.adapter = completion->adapter;
+    completion->model_name = arena_string(&completion->arena, name, reader->model_name.length);
+    return completion->model_name != NULL ? REALM_OK : out_of_memory(reader->problem);
 }
 
 static realm_status choose_seed(struct field_reader *reader)
@@ -233,6 +237,7 @@ void completion_destroy(struct completion *completion)
         }
     }
     constraint_destroy(completion->constraint);
+    engine_adapter_release(completion->adapter);
     alloc_free(completion->prompts);
     alloc_free(completion->choices);
     arena_deinit(&completion->arena);

@@ -27,6 +27,7 @@ enum completion_kind {
     COMPLETION_DETOKENIZE,
 };
 
+struct adapter_room;
 struct completion_type;
 struct response;
 struct response_store;
@@ -34,6 +35,8 @@ struct response_store;
 /* Where a request comes from. */
 struct completion_scope {
     struct engine *engine;
+    struct adapter_room *adapters;    /* NULL: there are none */
+    const struct account *account;    /* whose adapters the model may be named with */
     struct response_store *responses; /* NULL: none are kept */
     int64_t tenant;
 };
@@ -65,6 +68,8 @@ struct completion {
     const struct completion_type *type;
     struct arena arena; /* lists the request points to */
     struct engine_model *model;
+    struct engine_adapter *adapter; /* one reference; NULL: none */
+    const char *model_name;         /* as the client called it */
     const char *end_user;      /* who the client says is behind the request, for the log; or NULL */
     struct response *response; /* of COMPLETION_RESPONSE */
     char id[COMPLETION_ID_LENGTH];

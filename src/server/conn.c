@@ -80,12 +80,13 @@ static bool check_framing(struct exchange *exchange, const struct body_head *hea
     return true;
 }
 
-/* A tenant may have larger modules than others' bodies are. */
+/* Some routes take more than others, and a tenant may have larger modules. */
 static uint64_t max_body_bytes(const struct exchange *exchange)
 {
-    const uint64_t bytes = exchange->server->max_body_bytes;
-    const uint64_t module_bytes = exchange->grant.programs.module_bytes;
-    return exchange->route->module && module_bytes > bytes ? module_bytes : bytes;
+    const uint64_t usual = exchange->server->max_body_bytes;
+    const uint64_t own = exchange->route->module ? exchange->grant.programs.module_bytes
+                                                 : exchange->route->max_body_bytes;
+    return own > usual ? own : usual;
 }
 
 /* Before any of it is kept. */

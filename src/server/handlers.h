@@ -8,8 +8,8 @@ void answer_ws(struct exchange *exchange);
 void answer_health(struct exchange *exchange);
 void answer_ready(struct exchange *exchange);
 void answer_metrics(struct exchange *exchange);
-void answer_models(struct exchange *exchange);
-void answer_model(struct exchange *exchange);
+void prepare_models(struct exchange *exchange);
+void prepare_model(struct exchange *exchange);
 void prepare_chat(struct exchange *exchange);
 void prepare_embeddings(struct exchange *exchange);
 void prepare_apply_template(struct exchange *exchange);
@@ -34,6 +34,12 @@ void prepare_program_activate(struct exchange *exchange);
 void prepare_program_logs(struct exchange *exchange);
 void prepare_program_run(struct exchange *exchange);
 void prepare_program_function(struct exchange *exchange);
+
+/* adapters.c */
+void prepare_adapters_list(struct exchange *exchange);
+void prepare_adapter_show(struct exchange *exchange);
+void prepare_adapter_push(struct exchange *exchange);
+void prepare_adapter_delete(struct exchange *exchange);
 
 /* admin_tenants.c, admin_keys.c, admin_usage.c */
 void prepare_admin_tenant_create(struct exchange *exchange);

@@ -1,5 +1,6 @@
 /* GET /metrics: Prometheus text, version 0.0.4.  One family after the other, as the format wants
  * it; names follow vLLM's where there is one. */
+#include "engine/adapters.h"
 #include "server/handlers.h"
 #include "server/state.h"
 
@@ -308,6 +309,16 @@ static void write_programs(struct strbuf *out, struct shelf_room *programs)
     }
 }
 
+static void write_adapters(struct strbuf *out, struct engine *engine)
+{
+    uint32_t n_adapters;
+    const uint64_t n_bytes = engine_adapters_bytes(engine, &n_adapters);
+    write_head(out, "realm_adapters", "gauge", "LoRA adapters loaded.");
+    strbuf_append_format(out, "realm_adapters %u\n", n_adapters);
+    write_head(out, "realm_adapter_bytes", "gauge", "Memory of the loaded adapters.");
+    strbuf_append_format(out, "realm_adapter_bytes %llu\n", (unsigned long long)n_bytes);
+}
+
 static void write_answers(struct strbuf *out, const struct server *server)
 {
     write_head(out, "realm_http_answers_total", "counter", "HTTP answers by class of status.");
@@ -341,6 +352,7 @@ void answer_metrics(struct exchange *exchange)
     write_models(&exchange->out, server->engine);
     write_tenants(&exchange->out, server->registry);
     write_programs(&exchange->out, server->programs);
+    write_adapters(&exchange->out, server->engine);
     write_answers(&exchange->out, server);
     write_exporter(&exchange->out, server->exporter);
     exchange->content_type = "text/plain; version=0.0.4; charset=utf-8";

@@ -138,7 +138,7 @@ static void write_embedding(const struct completion *completion, uint32_t index,
 
 static void whole(struct completion *completion, struct strbuf *out)
 {
-    const char *const name = engine_model_name(completion->model);
+    const char *const name = completion->model_name;
     strbuf_append_text(out, "{\"object\":\"list\",\"data\":[");
     for (uint32_t i = 0; i < completion->n_prompts; i++) {
         write_embedding(completion, i, out);

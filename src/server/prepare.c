@@ -135,7 +135,12 @@ static realm_status begin_completion(struct exchange *exchange, enum completion_
     struct server *const server = exchange->server;
     struct completion *completion;
     const struct completion_scope scope = {
-        .engine = server->engine, .responses = server->responses, .tenant = exchange->tenant_id};
+        .engine = server->engine,
+        .adapters = server->adapters,
+        .account = exchange->account,
+        .responses = server->responses,
+        .tenant = exchange->tenant_id,
+    };
     REALM_TRY(completion_parse(
         kind, &scope, exchange->body.text, exchange->body.length, &completion, &exchange->problem));
     exchange->source = &completion->source;

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "server/adapter_room.h"
 #include "server/json.h"
 #include "server/state.h"
 
@@ -397,6 +398,17 @@ static realm_status admit(struct exchange *exchange, const char *model)
     return exchange_admit(exchange, &demand);
 }
 
+/* A guest that opens one need not wait for a disk then. */
+static realm_status load_adapters(struct exchange *exchange)
+{
+    struct realm_error error;
+    const struct adapter_owner owner = {.tenant = exchange->tenant_id,
+                                        .account = exchange->account};
+    const realm_status status = adapter_room_load(exchange->server->adapters, &owner, &error);
+    return status == REALM_OK ? REALM_OK
+                              : problem_set(&exchange->problem, status, "", "%s", error.message);
+}
+
 static realm_status start_guest(struct program_run *run,
                                 struct exchange *exchange,
                                 const struct program_request *request)
@@ -419,6 +431,7 @@ static realm_status start_guest(struct program_run *run,
         REALM_TRY(copy_text(request->function, &run->function, &exchange->problem));
     }
     REALM_TRY(take_program(run, exchange, request));
+    REALM_TRY(load_adapters(exchange));
     REALM_TRY(admit(exchange, run->engine_model));
     /* A key that may not use all models finds the one it was admitted for. */
     options.only_model =

@@ -1,5 +1,6 @@
 #include "server/route.h"
 
+#include "server/adapter_room.h"
 #include "server/handlers.h"
 
 #include <stdio.h>
@@ -8,6 +9,8 @@
 #define RESPONSE     "/v1/responses/:id"
 #define PROGRAMS     "/v1/programs"
 #define PROGRAM      PROGRAMS "/:name"
+#define ADAPTERS     "/v1/adapters"
+#define ADAPTER      ADAPTERS "/:name"
 #define SEE_PROGRAMS (SCOPE_PROGRAMS | SCOPE_INFERENCE)
 
 static const struct route routes[] = {
@@ -15,11 +18,26 @@ static const struct route routes[] = {
     {ROUTE_GET, "/ready", .answer = answer_ready},
     {ROUTE_GET, "/metrics", SCOPE_METRICS, .answer = answer_metrics},
     {ROUTE_GET, "/openapi.json", SCOPE_ALL, .prepare = prepare_openapi},
-    {ROUTE_GET, "/v1/models", SCOPE_INFERENCE, .answer = answer_models},
-    {ROUTE_GET, "/v1/models/*", SCOPE_INFERENCE, .answer = answer_model},
+    {ROUTE_GET, "/v1/models", SCOPE_INFERENCE, .prepare = prepare_models},
+    {ROUTE_GET, "/v1/models/*", SCOPE_INFERENCE, .prepare = prepare_model},
     {ROUTE_POST, "/v1/chat/completions", SCOPE_INFERENCE, .prepare = prepare_chat},
     {ROUTE_POST, "/v1/completions", SCOPE_INFERENCE, .prepare = prepare_text},
     {ROUTE_GET, "/v1/ws", SEE_PROGRAMS, .answer = answer_ws},
+    {ROUTE_GET, ADAPTERS, SEE_PROGRAMS, .prepare = prepare_adapters_list},
+    {ROUTE_GET, ADAPTER, SEE_PROGRAMS, .prepare = prepare_adapter_show},
+    {ROUTE_POST,
+     ADAPTER,
+     SCOPE_PROGRAMS,
+     .prepare = prepare_adapter_push,
+     .slow = true,
+     .max_body_bytes = ADAPTER_MAX_FILE_BYTES},
+    {ROUTE_PUT,
+     ADAPTER,
+     SCOPE_PROGRAMS,
+     .prepare = prepare_adapter_push,
+     .slow = true,
+     .max_body_bytes = ADAPTER_MAX_FILE_BYTES},
+    {ROUTE_DELETE, ADAPTER, SCOPE_PROGRAMS, .prepare = prepare_adapter_delete, .slow = true},
     {ROUTE_GET, PROGRAMS, SEE_PROGRAMS, .prepare = prepare_programs_list},
     {ROUTE_PATCH, PROGRAMS, SCOPE_PROGRAMS, .prepare = prepare_programs_patch},
     {ROUTE_GET, PROGRAM, SEE_PROGRAMS, .prepare = prepare_program_show},

@@ -24,8 +24,9 @@ struct route {
     /* Runs on a prepare thread and may block: leaves a source in the exchange, or an answer in its
      * `out`; or NULL. */
     void (*prepare)(struct exchange *exchange);
-    bool slow;   /* `prepare` may take seconds: others need not wait for it */
-    bool module; /* its body is a module, as long as its tenant's may be */
+    uint64_t max_body_bytes; /* where it is more than the server's own ceiling; 0: never */
+    bool slow;               /* `prepare` may take seconds: others need not wait for it */
+    bool module;             /* its body is a module, as long as its tenant's may be */
     /* Kind of the event that tells of a failure inside a stream; NULL: it has none. */
     const char *error_event;
 };

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "server/adapter_room.h"
 #include "server/conn.h"
 #include "server/json.h"
 #include "server/response_store.h"
@@ -58,6 +59,23 @@ open_responses(struct server *server, const char *data_dir, struct realm_error *
     return response_store_open(folder, &server->responses, error);
 }
 
+static realm_status
+open_adapters(struct server *server, const char *data_dir, struct realm_error *error)
+{
+    char folder[MAX_PATH_BYTES];
+    (void)snprintf(folder, sizeof folder, "%s/adapters", data_dir);
+    return adapter_room_open(server->engine, folder, &server->adapters, error);
+}
+
+/* What tenants keep here. */
+static realm_status
+open_stores(struct server *server, const char *data_dir, struct realm_error *error)
+{
+    REALM_TRY(open_programs(server, data_dir, error));
+    REALM_TRY(open_adapters(server, data_dir, error));
+    return open_responses(server, data_dir, error);
+}
+
 static realm_status open_exporter(struct server *server,
                                   const struct server_options *options,
                                   struct realm_error *error)
@@ -84,8 +102,7 @@ start(struct server *server, const struct server_options *options, struct realm_
         options->data_dir, options->extra_key, server->first_key, &server->registry, error));
     REALM_TRY(loop_bind(
         server, options->host != NULL ? options->host : "127.0.0.1", options->port, error));
-    REALM_TRY(open_programs(server, options->data_dir, error));
-    REALM_TRY(open_responses(server, options->data_dir, error));
+    REALM_TRY(open_stores(server, options->data_dir, error));
     REALM_TRY(open_exporter(server, options, error));
     REALM_TRY(prepare_start(server, n_threads, error));
     return options->port_file != NULL ? write_port(server, options->port_file, error) : REALM_OK;
@@ -144,6 +161,7 @@ void server_destroy(struct server *server)
     prepare_deinit(server);
     exporter_close(server->exporter);
     response_store_close(server->responses);
+    adapter_room_close(server->adapters);
     shelf_room_close(server->programs);
     sandbox_close(server->sandbox);
     tenant_registry_close(server->registry);

@@ -18,6 +18,7 @@
 #define SERVER_URL_LENGTH          128u
 
 struct lws_context;
+struct adapter_room;
 struct response_store;
 
 /* Threads that work on exchanges, one each at a time. */
@@ -33,6 +34,7 @@ struct server {
     struct engine *engine;
     struct sandbox *sandbox;
     struct shelf_room *programs;
+    struct adapter_room *adapters;
     struct response_store *responses;
     struct tenant_registry *registry;
     char first_key[KEY_TEXT_LENGTH + 1];

@@ -263,13 +263,14 @@ static void write_answer(const struct completion *completion, struct strbuf *out
 static void answer(struct exchange *exchange, enum completion_kind kind)
 {
     struct completion *completion;
-    const realm_status status =
-        completion_parse(kind,
-                         &(struct completion_scope){.engine = exchange->server->engine},
-                         exchange->body.text,
-                         exchange->body.length,
-                         &completion,
-                         &exchange->problem);
+    const struct completion_scope scope = {
+        .engine = exchange->server->engine,
+        .adapters = exchange->server->adapters,
+        .account = exchange->account,
+        .tenant = exchange->tenant_id,
+    };
+    const realm_status status = completion_parse(
+        kind, &scope, exchange->body.text, exchange->body.length, &completion, &exchange->problem);
     strbuf_deinit(&exchange->body);
     if (status != REALM_OK) {
         exchange_answer_problem(exchange);

@@ -89,9 +89,10 @@ def test_every_answer_is_told_of(api, method, path):
              suppress_health_check=list(HealthCheck), phases=[Phase.explicit, Phase.generate])(test)()
 
 
-# Nothing is kept when these run, so what exists is not found.
+# Nothing is kept when these run, so what exists is not found; and no random bytes are an adapter.
 NEVER_FOUND = {("get", "/v1/responses/{id}"), ("delete", "/v1/responses/{id}"), ("get", "/v1/models/{name}"),
-               ("post", "/v1/responses/{id}/cancel"), ("get", "/v1/responses/{id}/input_items")}
+               ("post", "/v1/responses/{id}/cancel"), ("get", "/v1/responses/{id}/input_items"),
+               *((method, "/v1/adapters/{name}") for method in ("get", "post", "put", "delete"))}
 
 
 def test_every_operation_had_successes_among_its_answers():

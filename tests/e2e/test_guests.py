@@ -272,7 +272,8 @@ def test_sdks_do_what_the_calls_do(build, tour):
     assert told["sequences"] == {
         "lengths": [3, 4, 5], "fork": [1, 2], "same": True,
         "missing": "NotFound: nothing is stored under this key",
-        "too few": "InvalidArgument: truncate to 9; the sequence has 2 tokens"}
+        "too few": "InvalidArgument: truncate to 9; the sequence has 2 tokens",
+        "no adapter": "NotFound: the tenant has no adapter of that name for the model", "without": "none"}
     wrong = told["generations"].pop("wrong")
     assert wrong.startswith("InvalidArgument") and "unclosed group" in wrong
     assert told["generations"] == {

@@ -36,6 +36,19 @@ bool backend_run_tokens(struct backend_model *model,
                         float *out,
                         struct realm_error *error)
 {
+    return backend_run_adapted(
+        model, ADAPTER_NONE, tokens, n_tokens, chunk, vocabulary, out, error);
+}
+
+bool backend_run_adapted(struct backend_model *model,
+                         uint32_t adapter,
+                         const token_id *tokens,
+                         uint32_t n_tokens,
+                         uint32_t chunk,
+                         uint32_t vocabulary,
+                         float *out,
+                         struct realm_error *error)
+{
     page_id pages[BACKEND_RUN_PAGES];
     uint32_t rows[BACKEND_RUN_MAX_TOKENS];
     scatter_pages(pages);
@@ -53,7 +66,7 @@ bool backend_run_tokens(struct backend_model *model,
             .first_position = first,
             .pages = pages,
             .n_pages = (first + n + PAGE_TOKENS - 1) / PAGE_TOKENS,
-            .adapter = ADAPTER_NONE,
+            .adapter = adapter,
         };
         const struct batch batch = {
             .n_rows = n,

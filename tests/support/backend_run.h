@@ -26,6 +26,16 @@ bool backend_run_tokens(struct backend_model *model,
                         float *out,
                         struct realm_error *error);
 
+/* The same with an adapter (ADAPTER_NONE: none). */
+bool backend_run_adapted(struct backend_model *model,
+                         uint32_t adapter,
+                         const token_id *tokens,
+                         uint32_t n_tokens,
+                         uint32_t chunk,
+                         uint32_t vocabulary,
+                         float *out,
+                         struct realm_error *error);
+
 /* Root of the mean square of the difference, as a part of that of `expected`; NaN anywhere gives
  * NaN. */
 double backend_run_distance(const float *actual, const float *expected, size_t n);

@@ -259,7 +259,7 @@ void test_step(struct backend_model *model,
             .first_position = s->n_done,
             .pages = s->pages,
             .n_pages = (s->n_done + n_rows[i] + PAGE_TOKENS - 1) / PAGE_TOKENS,
-            .adapter = ADAPTER_NONE,
+            .adapter = s->adapter != NULL ? *s->adapter : ADAPTER_NONE,
         };
         for (uint32_t r = 0; r < n_rows[i]; r++) {
             logits_rows[batch.n_rows] = batch.n_rows;

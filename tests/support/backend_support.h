@@ -68,7 +68,8 @@ struct test_sequence {
     uint32_t n_tokens;
     uint32_t n_done;
     const page_id *pages;
-    float *logits; /* [n_tokens][vocabulary], filled as it goes */
+    float *logits;           /* [n_tokens][vocabulary], filled as it goes */
+    const uint32_t *adapter; /* NULL: none */
 };
 
 /* One step: the next n_rows[i] tokens of each sequence (0: it waits), logits wanted for all rows.

@@ -115,6 +115,8 @@ SIGNATURES = {
     "llama_batch_init": (Batch, [c_int32, c_int32, c_int32]),
     "llama_batch_free": (None, [Batch]),
     "llama_decode": (c_int32, [c_void_p, Batch]),
+    "llama_adapter_lora_init": (c_void_p, [c_void_p, c_char_p]),
+    "llama_set_adapters_lora": (c_int32, [c_void_p, POINTER(c_void_p), c_size_t, POINTER(c_float)]),
     "llama_get_logits_ith": (POINTER(c_float), [c_void_p, c_int32]),
 }
 FLASH_OFF, FLASH_ON = 0, 1
@@ -203,6 +205,15 @@ class Context:
         self.room = n_ctx
         self.batch = self.library.llama_batch_init(n_ctx, 0, 1)
         self.n_past = 0
+
+    def adapt(self, path):
+        """From now on with a LoRA adapter's file, as strong as it says itself."""
+        adapter = self.library.llama_adapter_lora_init(self.model.handle, str(path).encode())
+        if not adapter:
+            raise RuntimeError(f"llama.cpp does not load {path}")
+        adapters, scales = (c_void_p * 1)(adapter), (c_float * 1)(1.0)
+        if self.library.llama_set_adapters_lora(self.handle, adapters, 1, scales):
+            raise RuntimeError(f"llama.cpp does not take {path}")
 
     def clear(self):
         self.library.llama_memory_clear(self.library.llama_get_memory(self.handle), True)

@@ -140,6 +140,8 @@ extern "C" {
     pub fn sequence_read(sequence: i32, out: *mut u32, capacity: usize) -> i32;
     pub fn sequence_save(sequence: i32, name: *const u8, n: usize) -> i32;
     pub fn sequence_open(model: i32, name: *const u8, n: usize) -> i32;
+    pub fn adapter_open(model: i32, name: *const u8, n: usize) -> i32;
+    pub fn sequence_set_adapter(sequence: i32, adapter: i32) -> i32;
     pub fn drop(handle: i32) -> i32;
     pub fn sampler_create(options: *const GuestSampler, size: usize) -> i32;
     pub fn sampler_bias(sampler: i32, tokens: *const u32, biases: *const f32, n: usize) -> i32;

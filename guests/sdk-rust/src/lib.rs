@@ -26,7 +26,7 @@ mod world;
 pub use abi::{TokenScore, Usage};
 pub use error::{Error, ErrorKind, Result};
 pub use json::Value;
-pub use model::{message, Model, Sequence, Token};
+pub use model::{message, Adapter, Model, Sequence, Token};
 pub use sampling::{Matcher, Sampler, Sampling};
 pub use step::{step, Step, Stepped};
 pub use stream::{collect_all, wait_any, Event, Finish, Generate, Generation, OutputKind, Stream};

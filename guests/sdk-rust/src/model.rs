@@ -83,6 +83,17 @@ impl Model {
     }
 }
 
+/// LoRA weights of the tenant's for one model.
+#[derive(Debug)]
+pub struct Adapter(Handle);
+
+impl Model {
+    /// An adapter that the tenant has pushed for this model.
+    pub fn adapter(&self, name: &str) -> Result<Adapter> {
+        Handle::of(unsafe { abi::adapter_open(self.0 .0, name.as_ptr(), name.len()) }).map(Adapter)
+    }
+}
+
 /// One message of a conversation.
 pub fn message(role: &str, content: &str) -> Value {
     Value::object([("role", role.into()), ("content", content.into())])
@@ -113,6 +124,12 @@ impl Sequence {
     /// A second one with the same tokens; what is computed is shared until one of them goes on.
     pub fn fork(&self) -> Result<Sequence> {
         Handle::of(unsafe { abi::sequence_fork(self.0 .0) }).map(Sequence)
+    }
+
+    /// Has it computed with an adapter, or with none; before the first generate or step.
+    pub fn set_adapter(&mut self, adapter: Option<&Adapter>) -> Result<()> {
+        let handle = adapter.map_or(0, |adapter| adapter.0 .0);
+        check(unsafe { abi::sequence_set_adapter(self.0 .0, handle) }).map(|_| ())
     }
 
     pub fn truncate(&mut self, n_tokens: usize) -> Result<()> {

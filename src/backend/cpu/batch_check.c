@@ -56,6 +56,11 @@ static realm_status check_pages(const struct cpu_model *model,
     return REALM_OK;
 }
 
+static bool has_adapter(const struct cpu_model *model, uint32_t adapter)
+{
+    return adapter < BACKEND_MAX_ADAPTERS && atomic_load(&model->adapters[adapter]) != NULL;
+}
+
 /* The sequences' rows are the batch's, in order, without gaps. */
 static realm_status
 check_sequences(struct cpu_model *model, const struct batch *batch, struct realm_error *error)
@@ -74,10 +79,10 @@ check_sequences(struct cpu_model *model, const struct batch *batch, struct realm
                                    batch->n_rows,
                                    next_row);
         }
-        if (sequence->adapter != ADAPTER_NONE) {
+        if (sequence->adapter != ADAPTER_NONE && !has_adapter(model, sequence->adapter)) {
             return realm_error_set(error,
-                                   REALM_UNSUPPORTED,
-                                   "sequence %u: adapter %u; the CPU backend has none",
+                                   REALM_INVALID_ARGUMENT,
+                                   "sequence %u: adapter %u; the model has none of that number",
                                    i,
                                    sequence->adapter);
         }

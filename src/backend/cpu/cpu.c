@@ -1,3 +1,4 @@
+#include "backend/cpu/adapter.h"
 #include "backend/cpu/limits.h"
 #include "backend/cpu/model.h"
 #include "backend/cpu/select.h"
@@ -123,6 +124,9 @@ const struct backend_machine backend_machine_cpu = {
     .measure_limits = measure_limits,
     .prepare = cpu_prepare,
     .model_destroy = cpu_model_destroy,
+    .adapter_create = cpu_adapter_create,
+    .adapter_destroy = cpu_adapter_destroy,
+    .adapter_bytes = cpu_adapter_bytes,
     .submit = cpu_submit,
     .wait = wait_step,
     .logits = logits,

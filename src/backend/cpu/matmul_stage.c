@@ -3,7 +3,7 @@
  *
  * A gated stage's piece is some columns of gate and the same of up: they stay in the member's own
  * memory, are multiplied there, and only the quantised product is written. */
-#include "backend/cpu/model.h"
+#include "backend/cpu/adapter.h"
 
 #define ROW_BLOCK_BYTES   (256u * 1024u) /* of the input: half of an L2 cache */
 #define ROW_BLOCK_UNIT    24u            /* a whole number of every kernel's token blocks */
@@ -125,6 +125,7 @@ static void run_piece(const struct cpu_model *model,
         call.bias = model->weights[op->biases[which]].vector;
     }
     model->backend->kernels.matmul[weight->layout](&call);
+    cpu_adapter_add(model, stage, &call, which, first_row);
 }
 
 /* Piece `piece` of the block of rows from first_row on, into the stage's result. */
@@ -240,6 +241,9 @@ void cpu_run_matmul(const struct cpu_model *model,
     const uint32_t n_pieces = cut.first_piece[stage->op->n_weights];
     const struct quantised_rows *const input = quantised_input(model, stage, member);
     float *const both = model->members[member->index].gated;
+    if (cpu_stage_adapted(model, stage)) {
+        cpu_adapter_project(model, stage, member, input);
+    }
     uint32_t item;
     uint32_t end;
     while (pool_next(counter, n_pieces * cut.n_blocks, 1, &item, &end)) {
@@ -264,4 +268,5 @@ void cpu_count_matmul(const struct cpu_model *model,
         profile->weight_bytes += (uint64_t)packed->tile_bytes * packed->n_tiles * cut.n_blocks;
         profile->multiply_adds += (uint64_t)weight->rows * weight->columns * cut.n_rows;
     }
+    cpu_count_adapters(model, stage, profile);
 }

@@ -24,6 +24,38 @@ struct cpu_weight {
     size_t vector_offset;
 };
 
+/* What an adapter adds to one weight (adapter.h); offsets are in the adapter's memory. */
+struct cpu_adapter_part {
+    uint32_t rank; /* 0: nothing */
+    float scale;   /* of A . x */
+    enum tile_layout a_layout;
+    enum tile_layout b_layout;
+    size_t a_offset;
+    size_t b_offset;
+    size_t a_tile_bytes;
+    size_t b_tile_bytes;
+};
+
+struct cpu_adapter {
+    struct cpu_adapter_part *parts; /* by tensor */
+    uint8_t *memory;
+    size_t n_bytes;
+};
+
+/* Neighbouring rows of a step with one adapter: what a member dequantises at a time. */
+#define ADAPTER_BLOCK_ROWS 8u
+
+struct adapter_block {
+    const struct cpu_adapter *adapter;
+    uint32_t first_row; /* of the span */
+    uint32_t n_rows;    /* 1 .. ADAPTER_BLOCK_ROWS */
+};
+
+struct adapter_blocks {
+    struct adapter_block *items; /* [max_rows] or [max_logits] */
+    uint32_t n;
+};
+
 /* KV storage: [page][layer][KV head] { keys, values } as kernels.h draws them.  A page's layers lie
  * together, so that memory is first touched page by page, as sequences grow: the system gives large
  * pages, and if all layers came to the end of theirs at once, a step would wait for all of them. */
@@ -48,6 +80,7 @@ struct member_memory {
     float *partial; /* attention: one segment's */
     struct attention_query *queries;
     float *gated;                /* gate and up of a piece: GATED_FLOATS, where a stage wants it */
+    float *adapter_rows;         /* [ADAPTER_BLOCK_ROWS][most columns that are quantised] */
     struct quantised_rows alone; /* what a stage that runs alone leaves, ALONE_ROWS rows */
 };
 
@@ -73,9 +106,11 @@ struct attention_split {
 /* One step's derived numbers; arrays sized at prepare. */
 struct step {
     const struct batch *batch;
-    struct row_info *rows;           /* [max_rows] */
-    uint32_t *first_attention_block; /* [max_rows + 1]: query blocks of the sequences before */
-    struct pool_counter *counters;   /* one a stage, and one for page copies */
+    struct row_info *rows;             /* [max_rows] */
+    uint32_t *first_attention_block;   /* [max_rows + 1]: query blocks of the sequences before */
+    struct pool_counter *counters;     /* one a stage, and one for page copies */
+    struct adapter_blocks adapters[2]; /* by span; rows without one are in none */
+    struct pool_counter *adapter_counters; /* one a stage */
     struct attention_split split;
     uint64_t stage_began_ns;
 };
@@ -87,6 +122,9 @@ struct cpu_model {
     struct program program;
     struct cpu_weight *weights; /* by tensor */
     uint32_t n_tokens;          /* smallest embedding table: ids are below it */
+    _Atomic(struct cpu_adapter *) adapters[BACKEND_MAX_ADAPTERS];
+    float *adapter_products; /* [max_rows][ADAPTER_PRODUCT_FLOATS]: A . x of a stage */
+    size_t adapter_products_bytes;
     struct kv_store kv;
     struct member_memory *members;
     struct step step;

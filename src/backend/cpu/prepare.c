@@ -1,5 +1,5 @@
 /* From a plan to a model that can run: all memory it will ever need is taken here. */
-#include "backend/cpu/model.h"
+#include "backend/cpu/adapter.h"
 #include "base/alloc.h"
 #include "base/checked.h"
 
@@ -62,9 +62,16 @@ static realm_status take_step(struct cpu_model *model, struct realm_error *error
     step->first_attention_block = alloc_zeroed(ALLOC_SCRATCH, n_rows + 1, sizeof(uint32_t));
     step->counters =
         alloc_zeroed(ALLOC_SCRATCH, model->program.n_stages + 1, sizeof *step->counters);
+    step->adapter_counters =
+        alloc_zeroed(ALLOC_SCRATCH, model->program.n_stages, sizeof *step->adapter_counters);
+    step->adapters[SPAN_TOKENS].items =
+        alloc_zeroed(ALLOC_SCRATCH, n_rows, sizeof(struct adapter_block));
+    step->adapters[SPAN_LOGITS].items =
+        alloc_zeroed(ALLOC_SCRATCH, model->max_logits, sizeof(struct adapter_block));
     model->profile = alloc_zeroed(ALLOC_MODEL, plan_n_ops(model->plan), sizeof *model->profile);
     if (step->rows == NULL || step->first_attention_block == NULL || step->counters == NULL ||
-        model->profile == NULL) {
+        step->adapter_counters == NULL || step->adapters[SPAN_TOKENS].items == NULL ||
+        step->adapters[SPAN_LOGITS].items == NULL || model->profile == NULL) {
         return realm_error_out_of_memory(error, n_rows * sizeof *step->rows, "a step");
     }
     return REALM_OK;
@@ -127,7 +134,9 @@ static realm_status take_members(struct cpu_model *model, struct realm_error *er
     const size_t gated_bytes = has_gated(&model->program) ? GATED_FLOATS * sizeof(float) : 0;
     const size_t gated_offset = model->local_bytes + 2 * value_bytes + query_bytes;
     const size_t fixed = gated_offset + gated_bytes;
-    const size_t each = fixed + 3 * alone_bytes;
+    const size_t adapter_offset = fixed + 3 * alone_bytes;
+    const size_t each = adapter_offset + align(ADAPTER_BLOCK_ROWS * alone_columns * sizeof(float) +
+                                               PACK_SLACK_BYTES);
     model->members = alloc_zeroed(ALLOC_SCRATCH, n_members, sizeof *model->members);
     model->member_memory_bytes = each * n_members;
     model->member_memory = alloc_pages(ALLOC_SCRATCH, model->member_memory_bytes);
@@ -142,12 +151,27 @@ static realm_status take_members(struct cpu_model *model, struct realm_error *er
             .partial = (void *)(bytes + model->local_bytes + value_bytes),
             .queries = (void *)(bytes + model->local_bytes + 2 * value_bytes),
             .gated = (void *)(bytes + gated_offset),
+            .adapter_rows = (void *)(bytes + adapter_offset),
             .alone = {.values = (void *)(bytes + fixed),
                       .scales = (void *)(bytes + fixed + alone_bytes),
                       .sums = (void *)(bytes + fixed + 2 * alone_bytes)},
         };
     }
     model->base.scratch_bytes = model->scratch_memory_bytes + model->member_memory_bytes;
+    return REALM_OK;
+}
+
+/* Untouched, and so without cost, until a sequence has an adapter. */
+static realm_status take_adapters(struct cpu_model *model, struct realm_error *error)
+{
+    const size_t row_bytes = ADAPTER_PRODUCT_FLOATS * sizeof(float);
+    const size_t n_bytes = model->max_rows * row_bytes + PACK_SLACK_BYTES;
+    model->adapter_products = alloc_pages(ALLOC_SCRATCH, n_bytes);
+    if (model->adapter_products == NULL) {
+        return realm_error_out_of_memory(error, n_bytes, "the adapters' products");
+    }
+    model->adapter_products_bytes = n_bytes;
+    model->base.scratch_bytes += n_bytes;
     return REALM_OK;
 }
 
@@ -186,6 +210,7 @@ static realm_status take_memory(struct cpu_model *model,
     REALM_TRY(take_step(model, error));
     REALM_TRY(take_scratch(model, error));
     REALM_TRY(take_members(model, error));
+    REALM_TRY(take_adapters(model, error));
     REALM_TRY(take_split(model, options->n_pages, error));
     REALM_TRY(kv_store_init(&model->kv, &kv, options->kv_type, options->n_pages, error));
     model->base.kv_bytes = model->kv.n_bytes;
@@ -241,17 +266,24 @@ static void give_back(enum alloc_purpose purpose, void *block, size_t n_bytes)
 void cpu_model_destroy(struct backend_model *base)
 {
     struct cpu_model *const model = (struct cpu_model *)base;
+    for (uint32_t i = 0; i < BACKEND_MAX_ADAPTERS; i++) {
+        cpu_adapter_destroy(base, i);
+    }
     program_deinit(&model->program);
     kv_store_deinit(&model->kv);
     give_back(ALLOC_WEIGHTS, model->weight_memory, model->weight_memory_bytes);
     give_back(ALLOC_SCRATCH, model->scratch_memory, model->scratch_memory_bytes);
     give_back(ALLOC_SCRATCH, model->member_memory, model->member_memory_bytes);
+    give_back(ALLOC_SCRATCH, model->adapter_products, model->adapter_products_bytes);
     give_back(ALLOC_SCRATCH, model->split_memory, model->split_floats * sizeof(float));
     alloc_free(model->split_done);
     alloc_free(model->members);
     alloc_free(model->step.rows);
     alloc_free(model->step.first_attention_block);
     alloc_free(model->step.counters);
+    alloc_free(model->step.adapter_counters);
+    alloc_free(model->step.adapters[SPAN_TOKENS].items);
+    alloc_free(model->step.adapters[SPAN_LOGITS].items);
     alloc_free(model->profile);
     alloc_free(model->weights);
     alloc_free(model);

@@ -1,5 +1,5 @@
 /* A step: one parallel region in which all members walk the stages together. */
-#include "backend/cpu/model.h"
+#include "backend/cpu/adapter.h"
 #include "base/clock.h"
 
 #include <string.h>
@@ -79,6 +79,7 @@ cpu_submit(struct backend_model *base, const struct batch *batch, struct realm_e
     REALM_TRY(cpu_batch_check(model, batch, error));
     model->step.batch = batch;
     cpu_plan_attention(model, batch);
+    cpu_plan_adapters(model, batch);
     for (uint32_t i = 0; i <= model->program.n_stages; i++) {
         atomic_store_explicit(&model->step.counters[i].next, 0, memory_order_relaxed);
     }

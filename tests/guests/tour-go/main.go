@@ -115,11 +115,13 @@ func sequences(model guest.Model) {
 	do(sequence.Save("tour"))
 	opened := must(model.OpenSequence("tour"))
 	tell("sequences", object{
-		"lengths": lengths,
-		"fork":    must(fork.Tokens()),
-		"same":    slices.Equal(must(opened.Tokens()), must(sequence.Tokens())),
-		"missing": kindOf(model.OpenSequence("nothing")),
-		"too few": kind(fork.Truncate(9)),
+		"lengths":    lengths,
+		"fork":       must(fork.Tokens()),
+		"same":       slices.Equal(must(opened.Tokens()), must(sequence.Tokens())),
+		"missing":    kindOf(model.OpenSequence("nothing")),
+		"too few":    kind(fork.Truncate(9)),
+		"no adapter": kindOf(model.OpenAdapter("nothing")),
+		"without":    kind(fork.SetAdapter(guest.Adapter{})),
 	})
 	fork.Drop()
 }

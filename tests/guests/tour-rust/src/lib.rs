@@ -95,6 +95,8 @@ fn sequences(model: &Model) -> Result<()> {
             ("same", (opened.tokens()? == sequence.tokens()?).into()),
             ("missing", kind_of(model.open_sequence("nothing"))),
             ("too few", kind_of(fork.truncate(9))),
+            ("no adapter", kind_of(model.adapter("nothing"))),
+            ("without", kind_of(fork.set_adapter(None))),
         ]),
     )
 }
