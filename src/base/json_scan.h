@@ -23,7 +23,7 @@ struct json_scan {
 
 static inline struct json_scan json_scan_of(struct bytes text)
 {
-    return (struct json_scan){.text = text};
+    return (struct json_scan){.text = text, .at = 0, .wrong = NULL};
 }
 
 /* Goes into an object or an array. */

@@ -62,13 +62,13 @@
       (i32.const 13))
     (call $must (i32.eq (i32.const -1)
       (call $set_adapter (call $fork (local.get $f)) (i32.const 0))) (i32.const 14))
-    ;; a step draws what generate began with; the item at 128, its token at 180
+    ;; a step draws what generate began with; the item at 128, its token at 188
     (call $must (i32.eq (call $read (local.get $f) (i32.const 8192) (i32.const 256))
       (i32.add (local.get $length) (i32.const 12))) (i32.const 15))
     (i32.store (i32.const 128) (local.get $s))
     (i32.store (i32.const 132) (call $sampler_create (i32.const 0) (i32.const 4)))
     (call $must (i32.eqz (call $step (i32.const 128) (i32.const 1))) (i32.const 16))
-    (call $must (i32.eq (i32.load (i32.const 180))
+    (call $must (i32.eq (i32.load (i32.const 188))
       (i32.load (i32.add (i32.const 8192) (i32.shl (local.get $length) (i32.const 2)))))
       (i32.const 17))
     (call $must (i32.eq (i32.const -1) (call $set_adapter (local.get $s) (i32.const 0)))
