@@ -131,7 +131,8 @@ static realm_status take_members(struct cpu_model *model, struct realm_error *er
     }
     /* Values; scales and sums take less. */
     const size_t alone_bytes = align(ALONE_ROWS * alone_columns + PACK_SLACK_BYTES);
-    const size_t gated_bytes = has_gated(&model->program) ? GATED_FLOATS * sizeof(float) : 0;
+    const size_t gated_bytes =
+        has_gated(&model->program) ? (size_t)GATED_FLOATS * sizeof(float) : 0;
     const size_t gated_offset = model->local_bytes + 2 * value_bytes + query_bytes;
     const size_t fixed = gated_offset + gated_bytes;
     const size_t adapter_offset = fixed + 3 * alone_bytes;

@@ -39,7 +39,7 @@ kv_value_q4_1(const uint8_t *values, uint32_t head_columns, uint32_t slot, uint3
     const uint16_t *const scales = (const void *)(values + row_bytes * KV_PAGE_TOKENS);
     const uint16_t *const of =
         scales + 2 * ((size_t)slot * kv_blocks(head_columns) + c / KV_BLOCK_COLUMNS);
-    const uint8_t both = values[slot * row_bytes + c / 16 * 8 + c % 8];
+    const uint8_t both = values[slot * row_bytes + (size_t)c / 16 * 8 + c % 8];
     const uint32_t bits = c % 16 < 8 ? both & 15u : both >> 4;
     return (float)bits * half_to_float(of[0]) + half_to_float(of[1]);
 }
