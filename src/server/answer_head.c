@@ -91,6 +91,11 @@ static int write_cors(struct exchange *exchange, uint8_t **at, uint8_t *end)
     return failed | add_header(wsi, "access-control-expose-headers:", EXPOSED_HEADERS, at, end);
 }
 
+static bool is_stream(const struct exchange *exchange)
+{
+    return strcmp(exchange->content_type, "text/event-stream") == 0;
+}
+
 int answer_head_write(struct exchange *exchange)
 {
     uint8_t buffer[LWS_PRE + HEAD_BYTES];
@@ -98,9 +103,11 @@ int answer_head_write(struct exchange *exchange)
     uint8_t *const end = buffer + sizeof buffer;
     uint8_t *at = begin;
     struct lws *const wsi = exchange->wsi;
-    /* A stream's length is not known: its end is the connection's. */
-    const lws_filepos_t length =
-        exchange->complete ? exchange->out.length : LWS_ILLEGAL_HTTP_CONTENT_LEN;
+    /* A stream's length is not known, or not always when its head is written: its end is the
+     * connection's. */
+    const lws_filepos_t length = exchange->complete && !is_stream(exchange)
+                                     ? exchange->out.length
+                                     : LWS_ILLEGAL_HTTP_CONTENT_LEN;
     int failed = lws_add_http_common_headers(
         wsi, (unsigned)exchange->http_status, exchange->content_type, length, &at, end);
     failed |= write_ids(exchange, &at, end);
