@@ -12,6 +12,34 @@ struct chunk {
     _Alignas(64) int32_t halves[2 * BLOCKS]; /* sums of 16 values */
 };
 
+#if REALM_SIMDE /* lacks these */
+INLINE void write_words(void *out, uint32_t n, __m512i words)
+{
+    int32_t all[16];
+    _mm512_storeu_si512(all, words);
+    for (uint32_t i = 0; i < n; i++) {
+        ((int32_t *)out)[i] = all[i];
+    }
+}
+
+INLINE __m512i round_to_ints(__m512 x)
+{
+    const __m512i low = _mm512_castsi256_si512(_mm256_cvtps_epi32(low_8(x)));
+    return _mm512_inserti64x4(low, _mm256_cvtps_epi32(high_8(x)), 1);
+}
+#else
+/* The first n of sixteen, n <= 16. */
+INLINE void write_words(void *out, uint32_t n, __m512i words)
+{
+    _mm512_mask_storeu_epi32(out, (__mmask16)((1u << n) - 1), words);
+}
+
+INLINE __m512i round_to_ints(__m512 x)
+{
+    return _mm512_cvtps_epi32(x);
+}
+#endif
+
 INLINE int32_t largest_bits(const float *block)
 {
     const __m512i sign = _mm512_set1_epi32(0x7fffffff);
@@ -28,7 +56,7 @@ INLINE int32_t largest_bits(const float *block)
 /* Sixteen numbers to bytes. */
 INLINE void write_bytes(const float *x, __m512 factor, int8_t *out)
 {
-    const __m512i rounded = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x), factor));
+    const __m512i rounded = round_to_ints(_mm512_mul_ps(_mm512_loadu_ps(x), factor));
     _mm_storeu_si128((__m128i *)(void *)out, _mm512_cvtsepi32_epi8(rounded));
 }
 
@@ -36,8 +64,8 @@ INLINE void write_bytes(const float *x, __m512 factor, int8_t *out)
 INLINE void write_run_sums(__m512i values, int32_t *out)
 {
     const __m512i fours = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8(1), values);
-    const __m512i eights = _mm512_add_epi32(fours, _mm512_shuffle_epi32(fours, 0xb1));
-    const __m512i runs = _mm512_add_epi32(eights, _mm512_shuffle_epi32(eights, 0x4e));
+    const __m512i eights = _mm512_add_epi32(fours, _mm512_srli_epi64(fours, 32));
+    const __m512i runs = _mm512_add_epi32(eights, _mm512_unpackhi_epi64(eights, eights));
     const __m512i first = _mm512_maskz_compress_epi32(0x1111, runs);
     _mm_storeu_si128((__m128i *)(void *)out, _mm512_castsi512_si128(first));
 }
@@ -59,12 +87,10 @@ write_sums(const struct chunk *chunk, uint32_t n, __m512 scale, float *scales, i
         _mm512_castps_si512(_mm512_mul_ps(scale, to_floats(_mm512_add_epi32(first, second))));
     const __m512i front = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     const __m512i back = _mm512_add_epi32(front, _mm512_set1_epi32(8));
-    const uint32_t words = (uint32_t)((UINT64_C(1) << (2 * n)) - 1);
-    _mm512_mask_storeu_ps(scales, (__mmask16)((1u << n) - 1), scale);
-    _mm512_mask_storeu_epi32(
-        sums, (__mmask16)(words & 0xffff), _mm512_permutex2var_epi32(pairs, front, floats));
-    _mm512_mask_storeu_epi32(
-        sums + 16, (__mmask16)(words >> 16), _mm512_permutex2var_epi32(pairs, back, floats));
+    write_words(scales, n, _mm512_castps_si512(scale));
+    write_words(sums, 2 * n < 16 ? 2 * n : 16, _mm512_permutex2var_epi32(pairs, front, floats));
+    write_words(
+        sums + 16, 2 * n < 16 ? 0 : 2 * n - 16, _mm512_permutex2var_epi32(pairs, back, floats));
 }
 
 /* n blocks; false: a block among them is all but zero or not finite, and nothing was written. */
