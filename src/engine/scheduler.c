@@ -649,12 +649,11 @@ static uint32_t n_most_beside_decoding(const struct engine_model *model, uint32_
     return n_most < model->max_rows ? n_most : model->max_rows;
 }
 
-/* A newcomer has waited for the end of a step already: its own is kept to half of one, or to what
- * its prompt takes and a few rows that decode. */
+/* A newcomer has waited for the end of a step already: its own takes what decodes, within half a
+ * step of rows, and no more prompts than a short one has room for. */
 static uint32_t n_most_beside_newcomers(const struct engine_model *model, uint32_t n_target)
 {
-    const uint32_t n_few = model->n_picked_rows + n_target / 8;
-    const uint32_t n_most = n_few > n_target / 2 ? n_few : n_target / 2;
+    const uint32_t n_most = model->n_picked_rows + n_target / 2;
     return n_most < n_target ? n_most : n_target;
 }
 

@@ -177,7 +177,7 @@ static void a_newcomer_enters_with_the_next_step(void **state)
 static void decoding_stands_back_for_a_newcomer_once(void **state)
 {
     (void)state;
-    enum { N_DECODING = 6, N_PROMPT = 16, N_TARGET = 20, N_FEW = N_TARGET / 8 };
+    enum { N_DECODING = 6, N_PROMPT = 16, N_TARGET = 20 };
     struct rig rig;
     struct generation *generations[N_DECODING + 3];
     struct generation **const later = &generations[N_DECODING];
@@ -195,7 +195,7 @@ static void decoding_stands_back_for_a_newcomer_once(void **state)
     run_step(&rig);
     assert_int_equal(rows_of(later[0]), N_PROMPT);
     for (uint32_t i = 0; i < N_DECODING; i++) {
-        assert_int_equal(rows_of(generations[i]), i < N_FEW ? 1 : 0);
+        assert_int_equal(rows_of(generations[i]), i < N_TARGET - N_PROMPT ? 1 : 0);
     }
     assert_int_equal(rows_of(later[1]), 0);
     later[2] = arrive(&rig, next, N_PROMPT);
