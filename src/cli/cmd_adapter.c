@@ -1,10 +1,9 @@
 /* realm adapter push, list, rm: a tenant's LoRA adapters on a server. */
 #include "cli/adapter_file.h"
-#include "cli/client.h"
+#include "cli/client_answer.h"
 #include "cli/command.h"
 #include "cli/subcommands.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,7 +25,7 @@ static void make_path(struct strbuf *path, const char *name, const char *model)
     }
 }
 
-/* Calls the server and prints the answer as it came (json), or by `print`.  Ends path. */
+/* Calls the server and prints its answer; ends path. */
 static realm_status call_server(struct client *client,
                                 struct client_call call,
                                 struct strbuf *path,
@@ -35,48 +34,17 @@ static realm_status call_server(struct client *client,
                                 struct realm_error *error)
 {
     struct strbuf answer;
-    strbuf_init(&answer, ALLOC_BASE, MAX_ANSWER_BYTES);
-    realm_status status =
-        path->failed ? realm_error_set(error, REALM_INVALID_ARGUMENT, "the name is too long")
-                     : client_open(client, error);
-    if (status == REALM_OK) {
-        call.path = path->text;
-        status = client_call(client, &call, &answer, error);
-    }
-    json_t *const body =
-        status == REALM_OK ? json_loadb(answer.text, answer.length, 0, NULL) : NULL;
-    if (status == REALM_OK && body == NULL) {
-        status = realm_error_set(
-            error, REALM_INVALID_FORMAT, "the server's answer is not JSON; is it a Realm server?");
-    } else if (status == REALM_OK && json) {
-        printf("%s\n", answer.text);
-    } else if (status == REALM_OK) {
-        print(body);
-    }
-    json_decref(body);
-    strbuf_deinit(&answer);
-    strbuf_deinit(path);
-    return status;
-}
-
-static const char *text_of(const json_t *object, const char *name)
-{
-    const char *const text = json_string_value(json_object_get(object, name));
-    return text != NULL ? text : "";
-}
-
-static long long bytes_of(const json_t *object)
-{
-    return (long long)json_integer_value(json_object_get(object, "bytes"));
+    const realm_status status = client_ask(client, call, path, MAX_ANSWER_BYTES, &answer, error);
+    return client_print_answer(&answer, status, json, print, error);
 }
 
 static void print_pushed(const json_t *body)
 {
     printf("%s@%s: %lld bytes, SHA-256 %.12s\n",
-           text_of(body, "model"),
-           text_of(body, "name"),
-           bytes_of(body),
-           text_of(body, "sha256"));
+           client_text(body, "model"),
+           client_text(body, "name"),
+           client_number(body, "bytes"),
+           client_text(body, "sha256"));
 }
 
 static realm_status push(int argc, char **argv, struct realm_error *error)
@@ -130,9 +98,9 @@ static void print_list(const json_t *body)
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *const row = json_array_get(rows, i);
         printf("%-32s %-32s %12lld  %s\n",
-               text_of(row, "name"),
-               text_of(row, "model"),
-               bytes_of(row),
+               client_text(row, "name"),
+               client_text(row, "model"),
+               client_number(row, "bytes"),
                json_is_true(json_object_get(row, "loaded")) ? "yes" : "no");
     }
 }
@@ -167,7 +135,7 @@ static realm_status list(int argc, char **argv, struct realm_error *error)
 
 static void print_removed(const json_t *body)
 {
-    printf("%s: removed\n", text_of(body, "name"));
+    printf("%s: removed\n", client_text(body, "name"));
 }
 
 static realm_status rm(int argc, char **argv, struct realm_error *error)

@@ -2,6 +2,7 @@
 #include "cli/program_remote.h"
 
 #include "base/file.h"
+#include "cli/client_answer.h"
 #include "cli/program.h"
 
 #include <jansson.h>
@@ -28,45 +29,6 @@ static void make_path(struct strbuf *path, const char *name, const char *rest)
     strbuf_append_text(path, rest);
 }
 
-/* Ends path.  answer: initialised here, ended by the caller in either case. */
-static realm_status call_server(struct client *client,
-                                struct client_call call,
-                                struct strbuf *path,
-                                struct strbuf *answer,
-                                struct realm_error *error)
-{
-    strbuf_init(answer, ALLOC_BASE, MAX_ANSWER_BYTES);
-    realm_status status =
-        path->failed ? realm_error_set(error, REALM_INVALID_ARGUMENT, "the name is too long")
-                     : client_open(client, error);
-    if (status == REALM_OK) {
-        call.path = path->text;
-        status = client_call(client, &call, answer, error);
-    }
-    strbuf_deinit(path);
-    return status;
-}
-
-static realm_status parse(const struct strbuf *answer, json_t **out, struct realm_error *error)
-{
-    *out = json_loadb(answer->text, answer->length, 0, NULL);
-    return *out != NULL ? REALM_OK
-                        : realm_error_set(error,
-                                          REALM_INVALID_FORMAT,
-                                          "the server's answer is not JSON; is it a Realm server?");
-}
-
-static const char *text_of(const json_t *object, const char *name)
-{
-    const char *const text = json_string_value(json_object_get(object, name));
-    return text != NULL ? text : "";
-}
-
-static long long number_of(const json_t *object, const char *name)
-{
-    return (long long)json_integer_value(json_object_get(object, name));
-}
-
 static void write_time(long long seconds, char out[32])
 {
     const time_t time = (time_t)seconds;
@@ -77,37 +39,16 @@ static void write_time(long long seconds, char out[32])
     }
 }
 
-/* Prints the answer as it came (json), or by `print`; ends it. */
-static realm_status print_answer(struct strbuf *answer,
-                                 realm_status status,
-                                 bool json,
-                                 void (*print)(const json_t *body),
-                                 struct realm_error *error)
-{
-    if (status == REALM_OK && json) {
-        printf("%s\n", answer->text);
-    } else if (status == REALM_OK) {
-        json_t *body;
-        status = parse(answer, &body, error);
-        if (status == REALM_OK) {
-            print(body);
-            json_decref(body);
-        }
-    }
-    strbuf_deinit(answer);
-    return status;
-}
-
 /* --- push --------------------------------------------------------------------------------------
  */
 
 static void print_pushed(const json_t *body)
 {
     printf("%s: version %lld, %lld bytes, SHA-256 %.12s\n",
-           text_of(body, "name"),
-           number_of(body, "version"),
-           number_of(body, "bytes"),
-           text_of(body, "sha256"));
+           client_text(body, "name"),
+           client_number(body, "version"),
+           client_number(body, "bytes"),
+           client_text(body, "sha256"));
 }
 
 realm_status program_push(int argc, char **argv, struct realm_error *error)
@@ -149,9 +90,9 @@ realm_status program_push(int argc, char **argv, struct realm_error *error)
         .body = {.data = (const uint8_t *)module, .length = n_bytes},
         .progress = operands.items[0],
     };
-    const realm_status status = call_server(&client, call, &path, &answer, error);
+    const realm_status status = client_ask(&client, call, &path, MAX_ANSWER_BYTES, &answer, error);
     alloc_free(module);
-    return print_answer(&answer, status, json, print_pushed, error);
+    return client_print_answer(&answer, status, json, print_pushed, error);
 }
 
 /* --- list, show --------------------------------------------------------------------------------
@@ -164,11 +105,11 @@ static void print_list(const json_t *body)
     for (size_t i = 0; i < json_array_size(rows); i++) {
         const json_t *const row = json_array_get(rows, i);
         char updated[32];
-        write_time(number_of(row, "updated"), updated);
+        write_time(client_number(row, "updated"), updated);
         printf("%-24s %7lld %9lld  %-20s %s\n",
-               text_of(row, "name"),
-               number_of(row, "active_version"),
-               number_of(row, "versions"),
+               client_text(row, "name"),
+               client_number(row, "active_version"),
+               client_number(row, "versions"),
                updated,
                json_is_true(json_object_get(row, "default")) ? "yes" : "");
     }
@@ -200,8 +141,8 @@ realm_status program_list(int argc, char **argv, struct realm_error *error)
     }
     make_path(&path, NULL, "");
     const struct client_call call = {.method = "GET"};
-    const realm_status status = call_server(&client, call, &path, &answer, error);
-    return print_answer(&answer, status, json, print_list, error);
+    const realm_status status = client_ask(&client, call, &path, MAX_ANSWER_BYTES, &answer, error);
+    return client_print_answer(&answer, status, json, print_list, error);
 }
 
 realm_status program_remote_show(struct client *client, const char *name, struct realm_error *error)
@@ -210,8 +151,8 @@ realm_status program_remote_show(struct client *client, const char *name, struct
     struct strbuf answer;
     make_path(&path, name, "");
     const struct client_call call = {.method = "GET"};
-    const realm_status status = call_server(client, call, &path, &answer, error);
-    return print_answer(&answer, status, true, NULL, error);
+    const realm_status status = client_ask(client, call, &path, MAX_ANSWER_BYTES, &answer, error);
+    return client_print_answer(&answer, status, true, NULL, error);
 }
 
 /* --- rm, activate, default ---------------------------------------------------------------------
@@ -219,11 +160,11 @@ realm_status program_remote_show(struct client *client, const char *name, struct
 
 static void print_removed(const json_t *body)
 {
-    const long long version = number_of(body, "version");
+    const long long version = client_number(body, "version");
     if (version > 0) {
-        printf("%s: version %lld removed\n", text_of(body, "name"), version);
+        printf("%s: version %lld removed\n", client_text(body, "name"), version);
     } else {
-        printf("%s: removed\n", text_of(body, "name"));
+        printf("%s: removed\n", client_text(body, "name"));
     }
 }
 
@@ -261,14 +202,15 @@ realm_status program_rm(int argc, char **argv, struct realm_error *error)
     }
     make_path(&path, operands.items[0], rest);
     const struct client_call call = {.method = "DELETE"};
-    const realm_status status = call_server(&client, call, &path, &answer, error);
-    return print_answer(&answer, status, json, print_removed, error);
+    const realm_status status = client_ask(&client, call, &path, MAX_ANSWER_BYTES, &answer, error);
+    return client_print_answer(&answer, status, json, print_removed, error);
 }
 
 static void print_active(const json_t *body)
 {
-    printf(
-        "%s: version %lld is active\n", text_of(body, "name"), number_of(body, "active_version"));
+    printf("%s: version %lld is active\n",
+           client_text(body, "name"),
+           client_number(body, "active_version"));
 }
 
 realm_status program_activate(int argc, char **argv, struct realm_error *error)
@@ -311,8 +253,8 @@ realm_status program_activate(int argc, char **argv, struct realm_error *error)
     make_path(&path, operands.items[0], "/activate");
     const struct client_call call = {
         .method = "POST", .body = {.data = (const uint8_t *)body, .length = strlen(body)}};
-    const realm_status status = call_server(&client, call, &path, &answer, error);
-    return print_answer(&answer, status, json, print_active, error);
+    const realm_status status = client_ask(&client, call, &path, MAX_ANSWER_BYTES, &answer, error);
+    return client_print_answer(&answer, status, json, print_active, error);
 }
 
 static void print_default(const json_t *body)
@@ -362,9 +304,9 @@ realm_status program_default(int argc, char **argv, struct realm_error *error)
         .method = operands.n > 0 || none ? "PATCH" : "GET",
         .body = {.data = (const uint8_t *)body.text, .length = body.length},
     };
-    const realm_status status = call_server(&client, call, &path, &answer, error);
+    const realm_status status = client_ask(&client, call, &path, MAX_ANSWER_BYTES, &answer, error);
     strbuf_deinit(&body);
-    return print_answer(&answer, status, json, print_default, error);
+    return client_print_answer(&answer, status, json, print_default, error);
 }
 
 /* --- logs --------------------------------------------------------------------------------------
@@ -378,17 +320,17 @@ static void print_logs(const json_t *body)
         const json_t *const row = json_array_get(rows, i);
         const json_t *const lines = json_object_get(row, "log");
         char when[32];
-        write_time(number_of(row, "time"), when);
+        write_time(client_number(row, "time"), when);
         printf("%s  version %lld  %s  %s  %lld ms  %s\n",
                when,
-               number_of(row, "version"),
-               text_of(row, "function"),
-               text_of(row, "status"),
-               number_of(row, "ms"),
-               text_of(row, "message"));
+               client_number(row, "version"),
+               client_text(row, "function"),
+               client_text(row, "status"),
+               client_number(row, "ms"),
+               client_text(row, "message"));
         for (size_t l = 0; l < json_array_size(lines); l++) {
             const json_t *const line = json_array_get(lines, l);
-            printf("    %-5s %s\n", text_of(line, "level"), text_of(line, "text"));
+            printf("    %-5s %s\n", client_text(line, "level"), client_text(line, "text"));
         }
     }
 }
@@ -425,8 +367,8 @@ realm_status program_logs(int argc, char **argv, struct realm_error *error)
     (void)snprintf(rest, sizeof rest, "/logs?limit=%u", limit);
     make_path(&path, operands.items[0], rest);
     const struct client_call call = {.method = "GET"};
-    const realm_status status = call_server(&client, call, &path, &answer, error);
-    return print_answer(&answer, status, json, print_logs, error);
+    const realm_status status = client_ask(&client, call, &path, MAX_ANSWER_BYTES, &answer, error);
+    return client_print_answer(&answer, status, json, print_logs, error);
 }
 
 /* --- run ---------------------------------------------------------------------------------------
@@ -442,14 +384,14 @@ static void print_event(const char *kind, const char *data)
 {
     json_t *const value = json_loads(data, JSON_DECODE_ANY, NULL);
     if (strcmp(kind, "text") == 0) {
-        (void)fputs(text_of(value, "text"), stdout);
+        (void)fputs(client_text(value, "text"), stdout);
         (void)fflush(stdout);
     } else if (strcmp(kind, "result") == 0) {
         printf("%s\n", data);
     } else if (strcmp(kind, "event") == 0) {
         (void)fprintf(stderr, "event: %s\n", data);
     } else if (strcmp(kind, "log") == 0) {
-        (void)fprintf(stderr, "log: %s\n", text_of(value, "text"));
+        (void)fprintf(stderr, "log: %s\n", client_text(value, "text"));
     }
     json_decref(value);
 }
@@ -461,8 +403,11 @@ take_line(struct listener *listener, const char *line, struct realm_error *error
         (void)snprintf(listener->kind, sizeof listener->kind, "%s", line + 7);
     } else if (strncmp(line, "data: ", 6) == 0 && strcmp(listener->kind, "error") == 0) {
         json_t *const value = json_loads(line + 6, 0, NULL);
-        const realm_status status = realm_error_set(
-            error, REALM_GUEST_TRAPPED, "%s", text_of(json_object_get(value, "error"), "message"));
+        const realm_status status =
+            realm_error_set(error,
+                            REALM_GUEST_TRAPPED,
+                            "%s",
+                            client_text(json_object_get(value, "error"), "message"));
         json_decref(value);
         return status;
     } else if (strncmp(line, "data: ", 6) == 0) {
@@ -545,7 +490,7 @@ realm_status program_remote_run(struct client *client,
             .take = take_piece,
             .context = &listener,
         };
-        status = call_server(client, call, &path, &answer, error);
+        status = client_ask(client, call, &path, MAX_ANSWER_BYTES, &answer, error);
         strbuf_deinit(&answer);
         strbuf_deinit(&listener.pending);
     }

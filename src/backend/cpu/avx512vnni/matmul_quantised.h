@@ -8,8 +8,9 @@
 
 #include "backend/cpu/avx512vnni/matmul.h"
 
-#define MOST_TOKENS  12
-#define MOST_SHARING 64
+#define MOST_TOKENS 12
+#define MOST_SHARING                                                                               \
+    64 /* rows; with more, the passes are so many that shares cost more than they gain */
 
 /* a | (b & mask) */
 INLINE __m512i or_masked(__m512i a, __m512i b, char mask)
