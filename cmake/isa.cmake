@@ -2,17 +2,19 @@
 # are written.  After this, for every known folder F:
 #   realm_isa_<F>         flags, or empty where this processor cannot be its target
 #   realm_isa_defines     REALM_HAVE_<F>=0|1 for the table of levels in select.c
-set(realm_isa_folders avx2 avx512vnni avx512bf16 neondot neoni8mm neonbf16)
+set(realm_isa_folders avx2 avx512vnni avx512bf16 amxint8 neondot neoni8mm neonbf16)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
     set(realm_isa_avx2 -mavx2 -mfma -mf16c -mbmi2)
     set(realm_isa_avx512vnni
         ${realm_isa_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni)
     set(realm_isa_avx512bf16 ${realm_isa_avx512vnni} -mavx512bf16)
+    set(realm_isa_amxint8 ${realm_isa_avx512bf16} -mamx-tile -mamx-int8)
     if(REALM_SIMDE)
         # The same sources with AVX2 instructions only; simd_x86.h takes SIMDe's names instead.
         set(realm_isa_avx512vnni ${realm_isa_avx2})
         set(realm_isa_avx512bf16 ${realm_isa_avx2})
+        set(realm_isa_amxint8 ${realm_isa_avx2})
     endif()
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
     set(realm_isa_neondot -march=armv8.2-a+dotprod+fp16)
@@ -30,7 +32,7 @@ function(realm_isa_objects out)
         string(TOUPPER ${folder} upper)
         file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/cpu/${folder}/*.c")
         # Sanitizers cannot see into kernels; the widest ones would only cost their compilation there.
-        if(NOT REALM_SANITIZE STREQUAL "" AND folder MATCHES "^avx512")
+        if(NOT REALM_SANITIZE STREQUAL "" AND folder MATCHES "^(avx512|amx)")
             set(sources)
         endif()
         if(NOT sources OR NOT realm_isa_${folder})
@@ -45,7 +47,7 @@ function(realm_isa_objects out)
         target_compile_options(realm_isa_${folder} PRIVATE ${realm_isa_${folder}} -O2)
         target_link_libraries(realm_isa_${folder} PRIVATE realm_flags)
         target_compile_definitions(realm_isa_${folder} PRIVATE REALM_SIMDE=$<BOOL:${REALM_SIMDE}>)
-        if(REALM_SIMDE AND folder MATCHES "^avx512")
+        if(REALM_SIMDE AND folder MATCHES "^(avx512|amx)")
             realm_find_simde()
             target_include_directories(realm_isa_${folder} SYSTEM PRIVATE "${REALM_SIMDE_INCLUDE}")
             target_compile_options(realm_isa_${folder} PRIVATE -Wno-psabi)

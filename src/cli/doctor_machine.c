@@ -36,7 +36,7 @@ static bool read_line(const char *path, const char *key, char *out, size_t n_out
 static void list_levels(char *out, size_t n_out)
 {
     static const char *const levels[] = {
-        "scalar", "avx2", "avx512vnni", "avx512bf16", "neondot", "neoni8mm", "neonbf16"};
+        "scalar", "avx2", "avx512vnni", "avx512bf16", "amxint8", "neondot", "neoni8mm", "neonbf16"};
     size_t n = 0;
     out[0] = '\0';
     for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {

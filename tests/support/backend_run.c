@@ -8,6 +8,7 @@ const char *const backend_run_levels[] = {
     "avx2",
     "avx512vnni",
     "avx512bf16",
+    "amxint8",
     "neondot",
     "neoni8mm",
     "neonbf16",
@@ -16,7 +17,8 @@ const char *const backend_run_levels[] = {
 
 bool backend_level_rounds_to_bf16(const char *level)
 {
-    return strcmp(level, "avx512bf16") == 0 || strcmp(level, "neonbf16") == 0;
+    return strcmp(level, "avx512bf16") == 0 || strcmp(level, "amxint8") == 0 ||
+           strcmp(level, "neonbf16") == 0;
 }
 
 /* Page i of the sequence lies at 5i + 2 (mod n), so that nothing works by lying side by side. */

@@ -5,6 +5,10 @@
 #if defined(__x86_64__)
 
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 struct leaf {
     uint32_t eax;
@@ -34,8 +38,22 @@ static uint32_t saved_registers(void)
     return low;
 }
 
-#define SAVED_YMM 0x06u /* XMM and YMM */
-#define SAVED_ZMM 0xe6u /* and mask registers, both halves of ZMM */
+#define SAVED_YMM   0x06u                 /* XMM and YMM */
+#define SAVED_ZMM   0xe6u                 /* and mask registers, both halves of ZMM */
+#define SAVED_TILES (1u << 17 | 1u << 18) /* their shapes, the tiles */
+
+/* Linux gives a process tile registers only when it asks for them: its threads' states grow by 8
+ * KiB with their first use.  Asking again does no harm. */
+static bool may_use_tiles(void)
+{
+#if defined(__linux__)
+    const long request = 0x1023; /* ARCH_REQ_XCOMP_PERM of arch_prctl */
+    const long tiles = 18;       /* the state's number in xgetbv */
+    return syscall(SYS_arch_prctl, request, tiles) == 0;
+#else
+    return false;
+#endif
+}
 
 uint32_t cpu_features(void)
 {
@@ -53,8 +71,13 @@ uint32_t cpu_features(void)
         return CPU_FEATURE_AVX2;
     }
     const uint32_t brain = 1u << 5; /* AVX512_BF16 */
-    return CPU_FEATURE_AVX2 | CPU_FEATURE_AVX512VNNI |
-           (has(read_leaf(7, 1).eax, brain) ? CPU_FEATURE_AVX512BF16 : 0u);
+    if (!has(read_leaf(7, 1).eax, brain)) {
+        return CPU_FEATURE_AVX2 | CPU_FEATURE_AVX512VNNI;
+    }
+    const uint32_t tiles = 1u << 24 | 1u << 25; /* AMX_TILE, AMX_INT8 */
+    const bool has_tiles = has(saved, SAVED_TILES) && has(seven.edx, tiles) && may_use_tiles();
+    return CPU_FEATURE_AVX2 | CPU_FEATURE_AVX512VNNI | CPU_FEATURE_AVX512BF16 |
+           (has_tiles ? CPU_FEATURE_AMXINT8 : 0u);
 }
 
 #elif defined(__aarch64__) && defined(__linux__)

@@ -90,9 +90,9 @@ struct matmul_call {
  * fma, even columns and odd ones, added at the end both             after that + bias, then +
  * residual
  *
- * One exception: levels avx512bf16 and neonbf16 round x to BF16 (nearest even) for TILE_BF16
- * weights, and sum pairs of products at a time (their results are bit-equal among themselves).
- * TILE_F16 has no such kernel: BF16 would drop three of its digits. */
+ * One exception: levels from avx512bf16 on, and neonbf16, round x to BF16 (nearest even) for
+ * TILE_BF16 weights, and sum pairs of products at a time (their results are bit-equal among
+ * themselves). TILE_F16 has no such kernel: BF16 would drop three of its digits. */
 typedef void (*matmul_function)(const struct matmul_call *call);
 
 /* --- the others ------------------------------------------------------------------------------- */
@@ -226,8 +226,8 @@ typedef void (*kv_write_function)(const float *key,
 typedef uint64_t (*peak_function)(uint32_t rounds, int32_t *sink);
 
 struct cpu_kernels {
-    const char *level; /* "scalar", "avx2", "avx512vnni", "avx512bf16", "neondot", "neoni8mm",
-                        "neonbf16" */
+    const char *level; /* "scalar", "avx2", "avx512vnni", "avx512bf16", "amxint8", "neondot",
+                        "neoni8mm", "neonbf16" */
     matmul_function matmul[TILE_N_LAYOUTS];
     const char *matmul_name[TILE_N_LAYOUTS]; /* "matmul_q8_q4k_16x12__avx512vnni" */
     quantise_function quantise;
@@ -250,6 +250,7 @@ void cpu_kernels_avx2_vector(struct cpu_kernels *kernels);
 void cpu_kernels_avx512vnni_matmul(struct cpu_kernels *kernels);
 void cpu_kernels_avx512vnni_vector(struct cpu_kernels *kernels);
 void cpu_kernels_avx512bf16_matmul(struct cpu_kernels *kernels);
+void cpu_kernels_amxint8_matmul(struct cpu_kernels *kernels);
 void cpu_kernels_neondot_matmul(struct cpu_kernels *kernels);
 void cpu_kernels_neondot_vector(struct cpu_kernels *kernels);
 void cpu_kernels_neoni8mm_matmul(struct cpu_kernels *kernels);

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define CACHE_LINE_BYTES 64u
+
 _Static_assert(KV_PAGE_TOKENS == PAGE_TOKENS, "kernels and batches cut pages alike");
 
 static size_t head_bytes(const struct plan_kv *kv, enum kv_type type)
@@ -79,7 +81,8 @@ void kv_store_copy_pages(const struct kv_store *store,
     }
 }
 
-void row_kv_write(const struct row_work *work, const struct row_op *op)
+/* A layer's first head of the page that the row writes to. */
+static uint8_t *row_page(const struct row_work *work, const struct row_op *op)
 {
     const struct cpu_model *const model = work->model;
     const struct kv_store *const store = &model->kv;
@@ -87,14 +90,47 @@ void row_kv_write(const struct row_work *work, const struct row_op *op)
     const page_id page =
         model->step.batch->sequences[info.sequence].pages[info.position / PAGE_TOKENS];
     const uint32_t layer = op->op->attributes.attention.layer;
+    return kv_store_head(store, layer, 0) + page * store->page_bytes;
+}
+
+/* A transposed key meets every line of its page's keys.  Where rows before this one have not
+ * brought them, memory is asked before the row's rotations, which take as long. */
+void row_kv_fetch(const struct row_work *work, const struct row_op *op)
+{
+    const struct kv_store *const store = &work->model->kv;
+    const struct row_info *const info = &work->model->step.rows[work->row];
+    if (work->row > 0 && info[-1].sequence == info->sequence && info->position % PAGE_TOKENS != 0) {
+        return;
+    }
+    const uint8_t *const page = row_page(work, op);
+    const size_t value_bytes = (store->head_bytes - store->values_offset) / PAGE_TOKENS;
+    for (uint32_t head = 0; head < store->n_kv_heads; head++) {
+        const uint8_t *const keys = page + head * store->head_bytes;
+        const uint8_t *const value =
+            keys + store->values_offset + info->position % PAGE_TOKENS * value_bytes;
+        for (size_t i = 0; i < store->values_offset; i += CACHE_LINE_BYTES) {
+            __builtin_prefetch(keys + i, 1);
+        }
+        for (size_t i = 0; i < value_bytes; i += CACHE_LINE_BYTES) {
+            __builtin_prefetch(value + i, 1);
+        }
+    }
+}
+
+void row_kv_write(const struct row_work *work, const struct row_op *op)
+{
+    const struct cpu_model *const model = work->model;
+    const struct kv_store *const store = &model->kv;
+    const uint32_t slot = model->step.rows[work->row].position % PAGE_TOKENS;
+    uint8_t *const page = row_page(work, op);
     const float *const key = row_address(work, op->a);
     const float *const value = row_address(work, op->b);
     for (uint32_t head = 0; head < store->n_kv_heads; head++) {
-        uint8_t *const bytes = kv_store_head(store, layer, head) + page * store->page_bytes;
+        uint8_t *const bytes = page + head * store->head_bytes;
         model->backend->kernels.kv_write[store->type](key + (size_t)head * store->head_columns,
                                                       value + (size_t)head * store->head_columns,
                                                       store->head_columns,
-                                                      info.position % PAGE_TOKENS,
+                                                      slot,
                                                       bytes,
                                                       bytes + store->values_offset);
     }

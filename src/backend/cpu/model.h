@@ -288,6 +288,7 @@ void row_rope_angles(const struct row_work *work, const struct row_op *op);
 void row_embed(const struct row_work *work, const struct row_op *op);
 void row_norm(const struct row_work *work, const struct row_op *op);
 void row_rope(const struct row_work *work, const struct row_op *op);
+void row_kv_fetch(const struct row_work *work, const struct row_op *op);
 void row_kv_write(const struct row_work *work, const struct row_op *op);
 void row_binary(const struct row_work *work, const struct row_op *op);
 void row_select(const struct row_work *work, const struct row_op *op);

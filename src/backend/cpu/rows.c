@@ -25,6 +25,10 @@ static const row_function row_functions[ROW_N_KINDS] = {
 static void run_row(const struct row_work *work, const struct stage *stage)
 {
     const struct row_op *const ops = work->model->program.row_ops + stage->first_row_op;
+    const struct row_op *const last = &ops[stage->n_row_ops - 1];
+    if (last->kind == ROW_KV_WRITE) {
+        row_kv_fetch(work, last);
+    }
     for (uint32_t i = 0; i < stage->n_row_ops; i++) {
         row_functions[ops[i].kind](work, &ops[i]);
     }

@@ -4,13 +4,16 @@
 
 #include <string.h>
 
-/* SIMDe turns AVX-512 into AVX2: then that is all these levels need. */
+/* SIMDe turns AVX-512 into AVX2, and tile registers are loops then: that is all these levels need.
+ */
 #if REALM_SIMDE
 #define NEEDS_AVX512VNNI CPU_FEATURE_AVX2
 #define NEEDS_AVX512BF16 CPU_FEATURE_AVX2
+#define NEEDS_AMXINT8    CPU_FEATURE_AVX2
 #else
 #define NEEDS_AVX512VNNI CPU_FEATURE_AVX512VNNI
 #define NEEDS_AVX512BF16 CPU_FEATURE_AVX512BF16
+#define NEEDS_AMXINT8    CPU_FEATURE_AMXINT8
 #endif
 
 struct level {
@@ -31,6 +34,9 @@ static const struct level levels[] = {
 #endif
 #if REALM_HAVE_AVX512BF16
     {"avx512bf16", NEEDS_AVX512BF16, cpu_kernels_avx512bf16_matmul, NULL},
+#endif
+#if REALM_HAVE_AMXINT8
+    {"amxint8", NEEDS_AMXINT8, cpu_kernels_amxint8_matmul, NULL},
 #endif
 #if REALM_HAVE_NEONDOT
     {"neondot", CPU_FEATURE_NEONDOT, cpu_kernels_neondot_matmul, cpu_kernels_neondot_vector},
