@@ -24,6 +24,24 @@ INLINE __m512i broadcast_4(const void *p)
     return _mm512_set1_epi32(word);
 }
 
+/* sums + the products of four unsigned weights of every row and four values of one token. Compilers
+ * load the broadcast on its own: an instruction in three is saved by naming it. */
+#if REALM_SIMDE
+INLINE __m512i add_dots(__m512i sums, __m512i weights, const int8_t *four)
+{
+    return _mm512_dpbusd_epi32(sums, weights, broadcast_4(four));
+}
+#else
+INLINE __m512i add_dots(__m512i sums, __m512i weights, const int8_t *four)
+{
+    const struct word {
+        int8_t bytes[4];
+    } *const word = (const void *)four;
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(weights), "m"(*word));
+    return sums;
+}
+#endif
+
 /* Compilers and SIMDe do not agree on the type of a shift's count. */
 #if REALM_SIMDE || defined(__clang__)
 typedef unsigned shift_count;

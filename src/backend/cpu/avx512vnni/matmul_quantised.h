@@ -108,12 +108,11 @@ INLINE void dot_block(enum tile_layout layout,
             const __m512i w = unpack_group(layout, block, g);
             UNROLL
             for (uint32_t t = 0; t < n_tokens; t++) {
-                const __m512i four = broadcast_4(x + t * x_stride + 4 * g);
+                const int8_t *const four = x + t * x_stride + 4 * g;
                 if (has_parts(layout)) {
-                    part[t] =
-                        _mm512_dpbusd_epi32(g % 4 == 0 ? _mm512_setzero_si512() : part[t], w, four);
+                    part[t] = add_dots(g % 4 == 0 ? _mm512_setzero_si512() : part[t], w, four);
                 } else {
-                    dot[t] = _mm512_dpbusd_epi32(dot[t], w, four);
+                    dot[t] = add_dots(dot[t], w, four);
                 }
             }
         }
