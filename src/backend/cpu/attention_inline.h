@@ -134,22 +134,21 @@ INLINE void score_pages(const struct attention_call *call,
                                        (size_t)(i % PAGE_VECTORS) * VEC_FLOATS);
             }
         }
+        vec key[4 * PAGE_VECTORS];
 #pragma GCC unroll 16
-        for (uint32_t p = 0; p < n_pages; p++) {
-            vec key[PAGE_VECTORS];
+        for (uint32_t k = 0; k < n_pages * PAGE_VECTORS; k++) {
+            const size_t first = (size_t)c * KV_PAGE_TOKENS + k % PAGE_VECTORS * VEC_FLOATS;
+            key[k] = load_numbers(keys[k / PAGE_VECTORS], first, type);
+            key[k] = type == KV_Q8_0 ? vec_mul(key[k], scales[k]) : key[k];
+        }
+        /* One query's factor at a time: all of them are more than there are registers. */
 #pragma GCC unroll 16
-            for (uint32_t v = 0; v < PAGE_VECTORS; v++) {
-                key[v] = load_numbers(keys[p], (size_t)c * KV_PAGE_TOKENS + v * VEC_FLOATS, type);
-                key[v] = type == KV_Q8_0 ? vec_mul(key[v], scales[p * PAGE_VECTORS + v]) : key[v];
-            }
+        for (uint32_t i = 0; i < n; i++) {
+            const vec factor = vec_set(q[i][c]);
+            vec *const sum = sums + (size_t)i * n_pages * PAGE_VECTORS;
 #pragma GCC unroll 16
-            for (uint32_t i = 0; i < n; i++) {
-                const vec factor = vec_set(q[i][c]);
-                vec *const sum = sums + (i * n_pages + p) * PAGE_VECTORS;
-#pragma GCC unroll 16
-                for (uint32_t v = 0; v < PAGE_VECTORS; v++) {
-                    sum[v] = vec_fma(factor, key[v], sum[v]);
-                }
+            for (uint32_t k = 0; k < n_pages * PAGE_VECTORS; k++) {
+                sum[k] = vec_fma(factor, key[k], sum[k]);
             }
         }
     }
