@@ -28,9 +28,11 @@
                                                 : 1u)
 #define MAX_SUMS (BLOCK * PAGE_VECTORS > CHAINS ? BLOCK * PAGE_VECTORS : CHAINS)
 
-/* Some queries' weights of one segment: scores first, then e^(score - max). */
-struct weights {
-    _Alignas(64) float of[BLOCK][ATTENTION_SEGMENT_TOKENS];
+/* Some queries side by side, a fixed distance apart: so many pointers are more than there are
+ * registers. */
+struct block {
+    _Alignas(64) float weights[BLOCK][ATTENTION_SEGMENT_TOKENS]; /* scores, then e^(score - max) */
+    _Alignas(64) float queries[BLOCK][ATTENTION_MAX_COLUMNS];
 };
 
 INLINE const uint8_t *page_keys(const struct attention_call *call, uint32_t page)
@@ -99,24 +101,18 @@ INLINE vec load_values(struct token_values of, uint32_t column, uint32_t v, enum
 /* Scores of n queries against n_pages pages from `page` on.  n and n_pages are constants wherever
  * this is called, so that the sums are registers. */
 INLINE void score_pages(const struct attention_call *call,
-                        const struct attention_query *queries,
                         uint32_t n,
                         uint32_t page,
                         uint32_t n_pages,
-                        struct weights *weights,
+                        struct block *block,
                         enum kv_type type)
 {
     vec sums[MAX_SUMS];
     vec scales[4 * PAGE_VECTORS];
     const uint8_t *keys[4];
-    const float *q[BLOCK];
 #pragma GCC unroll 16
     for (uint32_t p = 0; p < n_pages; p++) {
         keys[p] = page_keys(call, page + p);
-    }
-#pragma GCC unroll 16
-    for (uint32_t i = 0; i < n; i++) {
-        q[i] = queries[i].q;
     }
 #pragma GCC unroll 16
     for (uint32_t i = 0; i < n * n_pages * PAGE_VECTORS; i++) {
@@ -144,7 +140,7 @@ INLINE void score_pages(const struct attention_call *call,
         /* One query's factor at a time: all of them are more than there are registers. */
 #pragma GCC unroll 16
         for (uint32_t i = 0; i < n; i++) {
-            const vec factor = vec_set(q[i][c]);
+            const vec factor = vec_set(block->queries[i][c]);
             vec *const sum = sums + (size_t)i * n_pages * PAGE_VECTORS;
 #pragma GCC unroll 16
             for (uint32_t k = 0; k < n_pages * PAGE_VECTORS; k++) {
@@ -155,7 +151,7 @@ INLINE void score_pages(const struct attention_call *call,
     const vec scale = vec_set(call->scale);
 #pragma GCC unroll 16
     for (uint32_t i = 0; i < n; i++) {
-        float *const out = weights->of[i] + (size_t)page * KV_PAGE_TOKENS;
+        float *const out = block->weights[i] + (size_t)page * KV_PAGE_TOKENS;
 #pragma GCC unroll 16
         for (uint32_t k = 0; k < n_pages * PAGE_VECTORS; k++) {
             vec_store(out + (size_t)k * VEC_FLOATS,
@@ -165,66 +161,63 @@ INLINE void score_pages(const struct attention_call *call,
 }
 
 INLINE void score_all(const struct attention_call *call,
-                      const struct attention_query *queries,
                       uint32_t n,
                       uint32_t first_page,
                       uint32_t end_page,
-                      struct weights *weights,
+                      struct block *block,
                       enum kv_type type)
 {
     uint32_t page = first_page;
     for (; page + AT_A_TIME(n) <= end_page; page += AT_A_TIME(n)) {
-        score_pages(call, queries, n, page, AT_A_TIME(n), weights, type);
+        score_pages(call, n, page, AT_A_TIME(n), block, type);
     }
     for (; page < end_page; page++) {
-        score_pages(call, queries, n, page, 1, weights, type);
+        score_pages(call, n, page, 1, block, type);
     }
 }
 
 INLINE void score_block_of(const struct attention_call *call,
-                           const struct attention_query *queries,
                            uint32_t n,
                            uint32_t first_page,
                            uint32_t end_page,
-                           struct weights *weights,
+                           struct block *block,
                            enum kv_type type)
 {
     switch (n) {
     case 1:
-        score_all(call, queries, 1, first_page, end_page, weights, type);
+        score_all(call, 1, first_page, end_page, block, type);
         break;
     case 2:
-        score_all(call, queries, 2, first_page, end_page, weights, type);
+        score_all(call, 2, first_page, end_page, block, type);
         break;
     case 3:
-        score_all(call, queries, 3, first_page, end_page, weights, type);
+        score_all(call, 3, first_page, end_page, block, type);
         break;
     case 4:
-        score_all(call, queries, 4, first_page, end_page, weights, type);
+        score_all(call, 4, first_page, end_page, block, type);
         break;
     default:
-        score_all(call, queries, BLOCK, first_page, end_page, weights, type);
+        score_all(call, BLOCK, first_page, end_page, block, type);
         break;
     }
 }
 
 static void score_block(const struct attention_call *call,
-                        const struct attention_query *queries,
                         uint32_t n,
                         uint32_t first_page,
                         uint32_t end_page,
-                        struct weights *weights,
+                        struct block *block,
                         enum kv_type type)
 {
     switch (kv_key_type(type)) {
     case KV_F16:
-        score_block_of(call, queries, n, first_page, end_page, weights, KV_F16);
+        score_block_of(call, n, first_page, end_page, block, KV_F16);
         break;
     case KV_BF16:
-        score_block_of(call, queries, n, first_page, end_page, weights, KV_BF16);
+        score_block_of(call, n, first_page, end_page, block, KV_BF16);
         break;
     default:
-        score_block_of(call, queries, n, first_page, end_page, weights, KV_Q8_0);
+        score_block_of(call, n, first_page, end_page, block, KV_Q8_0);
         break;
     }
 }
@@ -257,11 +250,23 @@ static void weigh(const struct attention_call *call, struct attention_query *que
     query->sum = vec_sum(sum);
 }
 
+/* Copies a query to its place in the block. */
+INLINE void take_query(const float *query, uint32_t head_columns, float *out)
+{
+    uint32_t c = 0;
+    for (; c + VEC_FLOATS <= head_columns; c += VEC_FLOATS) {
+        vec_store(out + c, vec_load(query + c));
+    }
+    for (; c < head_columns; c++) {
+        out[c] = query[c];
+    }
+}
+
 /* Adds the values of offsets begin <= t < end to n_vectors vectors of columns of n queries.  n and
  * n_vectors are constants wherever this is called. */
 INLINE void add_columns(const struct attention_call *call,
                         const struct attention_query *queries,
-                        const float *const *weights,
+                        const float (*weights)[ATTENTION_SEGMENT_TOKENS],
                         uint32_t n,
                         uint32_t column,
                         uint32_t n_vectors,
@@ -312,7 +317,7 @@ INLINE void add_columns(const struct attention_call *call,
 
 INLINE void add_all(const struct attention_call *call,
                     const struct attention_query *queries,
-                    const float *const *weights,
+                    const float (*weights)[ATTENTION_SEGMENT_TOKENS],
                     uint32_t n,
                     uint32_t begin,
                     uint32_t end,
@@ -332,7 +337,7 @@ INLINE void add_all(const struct attention_call *call,
 
 INLINE void add_values_of(const struct attention_call *call,
                           const struct attention_query *queries,
-                          const float *const *weights,
+                          const float (*weights)[ATTENTION_SEGMENT_TOKENS],
                           uint32_t n,
                           uint32_t begin,
                           uint32_t end,
@@ -362,7 +367,7 @@ INLINE void add_values_of(const struct attention_call *call,
 
 static void add_values(const struct attention_call *call,
                        const struct attention_query *queries,
-                       const float *const *weights,
+                       const float (*weights)[ATTENTION_SEGMENT_TOKENS],
                        uint32_t n,
                        uint32_t begin,
                        uint32_t end,
@@ -412,14 +417,15 @@ static void attend(const struct attention_call *call,
                    uint32_t n,
                    enum kv_type type)
 {
-    struct weights weights;
-    const float *rows[BLOCK];
+    struct block block;
     const struct range r = find_range(call, queries, n);
     const uint32_t end_page = (r.end + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
-    score_block(call, queries, n, r.begin / KV_PAGE_TOKENS, end_page, &weights, type);
     for (uint32_t i = 0; i < n; i++) {
-        rows[i] = weights.of[i];
-        weigh(call, &queries[i], weights.of[i]);
+        take_query(queries[i].q, call->head_columns, block.queries[i]);
+    }
+    score_block(call, n, r.begin / KV_PAGE_TOKENS, end_page, &block, type);
+    for (uint32_t i = 0; i < n; i++) {
+        weigh(call, &queries[i], block.weights[i]);
         for (uint32_t c = 0; c < kv_value_columns(call->head_columns); c += VEC_FLOATS) {
             vec_store(queries[i].values + c, vec_zero());
         }
@@ -428,16 +434,21 @@ static void attend(const struct attention_call *call,
     const bool common = r.common_begin < r.common_end;
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t end = common ? r.common_begin : queries[i].end - call->first_position;
-        add_values(
-            call, &queries[i], &rows[i], 1, queries[i].begin - call->first_position, end, type);
+        add_values(call,
+                   &queries[i],
+                   &block.weights[i],
+                   1,
+                   queries[i].begin - call->first_position,
+                   end,
+                   type);
     }
     if (!common) {
         return;
     }
-    add_values(call, queries, rows, n, r.common_begin, r.common_end, type);
+    add_values(call, queries, block.weights, n, r.common_begin, r.common_end, type);
     for (uint32_t i = 0; i < n; i++) {
         const uint32_t end = queries[i].end - call->first_position;
-        add_values(call, &queries[i], &rows[i], 1, r.common_end, end, type);
+        add_values(call, &queries[i], &block.weights[i], 1, r.common_end, end, type);
     }
 }
 
