@@ -18,6 +18,11 @@ OPTIONS = ("-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DBUILD_SHARED_LIB
            "-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF")
 
 
+# GCC 12 drops most of what llama.cpp writes into the shapes of AMX's tile registers, since its intrinsic does not say
+# that they are read: on a processor that has them every matmul dies.
+CLANG = ("-DCMAKE_C_COMPILER=clang-19", "-DCMAKE_CXX_COMPILER=clang++-19")
+
+
 def cache_folder():
     base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(os.environ.get("REALM_CACHE_DIR") or pathlib.Path(base) / "realm")
@@ -42,7 +47,8 @@ def unpack(scratch):
 def build():
     """The folder with the tools.  The name carries what they were built from and on which processor."""
     cpu = re.search(r"^flags\s*:(.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.M)
-    known = " ".join([PACKAGE_HASH, *OPTIONS, cpu.group(1) if cpu else os.uname().machine])
+    options = (*OPTIONS, *CLANG) if cpu and "amx_tile" in cpu.group(1).split() else OPTIONS
+    known = " ".join([PACKAGE_HASH, *options, cpu.group(1) if cpu else os.uname().machine])
     folder = cache_folder() / f"llama.cpp-{hashlib.sha256(known.encode()).hexdigest()[:16]}"
     if folder.exists():
         return folder
@@ -51,7 +57,7 @@ def build():
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         scratch = pathlib.Path(scratch)
         source, target = unpack(scratch), scratch / "build"
-        run(["cmake", "-S", source, "-B", target, "-G", "Ninja", *OPTIONS])
+        run(["cmake", "-S", source, "-B", target, "-G", "Ninja", *options])
         run(["cmake", "--build", target, "--target", *TOOLS])
         done = scratch / "done"
         done.mkdir()

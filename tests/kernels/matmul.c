@@ -313,6 +313,17 @@ static void test_random_scenes(struct kernel_test *test, const struct tensor_typ
     }
 }
 
+/* More than kernels keep at a time: of tiles, of columns, of tokens. */
+static void test_large(struct kernel_test *test, const struct tensor_type_info *info)
+{
+    struct scene s = {.test = test};
+    s.weight = test_weight_make(test, info->type, 19 * TILE_ROWS - 3, 1280, WEIGHT_RANDOM);
+    scene_make(&s, 35, 0, true);
+    check_scene(&s);
+    scene_free(&s);
+    test_weight_free(test, &s.weight);
+}
+
 static void test_extremes(struct kernel_test *test, const struct tensor_type_info *info)
 {
     for (int pattern = WEIGHT_ALL_ONES; pattern < WEIGHT_N_PATTERNS; pattern++) {
@@ -368,6 +379,7 @@ void test_matmul(struct kernel_test *test)
             continue;
         }
         test_random_scenes(test, info);
+        test_large(test, info);
         test_extremes(test, info);
         test_nan(test, info);
     }
