@@ -127,7 +127,7 @@ def machine():
     family = re.search(r"^cpu family\s*:\s*(.*)$", info, re.M)
     model = re.search(r"^model\s*:\s*(.*)$", info, re.M)
     flags = set(re.search(r"^flags\s*:\s*(.*)$", info, re.M).group(1).split()) if "flags" in info else set()
-    wanted = [f for f in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "asimddp", "i8mm") if f in flags]
+    wanted = [f for f in ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm") if f in flags]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (f"{name.group(1) if name else platform.machine()} (family {family.group(1)}, model {model.group(1)}), "
             f"{os.cpu_count()} cores, {' '.join(wanted)}, {memory:.0f} GiB")
