@@ -73,15 +73,56 @@ INLINE __m512i load_part_mins(const uint8_t *parts)
                             _mm512_set1_epi16(15));
 }
 
-/* What the dots start with. */
-INLINE __m512i first_sum(enum tile_layout layout, __m512i parts, const int32_t *x_sums)
+/* What was added to the weights, so that they are unsigned. */
+INLINE int added_to(enum tile_layout layout)
 {
-    const int offset = is_8_bit(layout) ? 128 : offset_of(layout);
-    if (offset == 0) {
+    return is_8_bit(layout) ? 128 : offset_of(layout);
+}
+
+/* Where weights have an offset and a block one scale, its dots start with the same number in every
+ * row: that of eight blocks is made at once.  Words 2b and 2b + 1 are block b's; the odd ones mean
+ * nothing. */
+#define START_BLOCKS 8u
+struct starts {
+    _Alignas(64) int32_t of[MOST_TOKENS][2 * START_BLOCKS];
+};
+
+INLINE bool has_starts(enum tile_layout layout)
+{
+    return added_to(layout) != 0 && !has_parts(layout);
+}
+
+INLINE void make_starts(enum tile_layout layout,
+                        const int32_t *x_sums,
+                        size_t x_stride,
+                        uint32_t n_tokens,
+                        struct starts *starts)
+{
+    const __m512i factor = _mm512_set1_epi16((short)-added_to(layout));
+    UNROLL
+    for (uint32_t t = 0; t < n_tokens; t++) {
+        const __m512i sums = load_64(x_sums + t * (x_stride / 16));
+        _mm512_store_si512(starts->of[t],
+                           _mm512_dpwssd_epi32(_mm512_setzero_si512(), factor, sums));
+    }
+}
+
+/* What the dots of token t start with. */
+INLINE __m512i first_sum(enum tile_layout layout,
+                         __m512i parts,
+                         const int32_t *x_sums,
+                         const struct starts *starts,
+                         uint32_t b,
+                         uint32_t t)
+{
+    if (has_starts(layout)) {
+        return broadcast_4(&starts->of[t][2 * (b % START_BLOCKS)]);
+    }
+    if (offset_of(layout) == 0) {
         return _mm512_setzero_si512();
     }
-    const __m512i factor = _mm512_set1_epi16((short)-offset);
-    return dot_pairs(has_parts(layout) ? _mm512_mullo_epi16(parts, factor) : factor, x_sums);
+    const __m512i factor = _mm512_set1_epi16((short)-offset_of(layout));
+    return dot_pairs(_mm512_mullo_epi16(parts, factor), x_sums);
 }
 
 /* Exact integer dots of one block. */
@@ -90,6 +131,8 @@ INLINE void dot_block(enum tile_layout layout,
                       const int8_t *x,
                       size_t x_stride,
                       const int32_t *x_sums,
+                      const struct starts *starts,
+                      uint32_t b,
                       uint32_t n_tokens,
                       __m512i dot[])
 {
@@ -98,7 +141,7 @@ INLINE void dot_block(enum tile_layout layout,
                               : _mm512_setzero_si512();
     UNROLL
     for (uint32_t t = 0; t < n_tokens; t++) {
-        dot[t] = first_sum(layout, parts, x_sums + t * (x_stride / 16));
+        dot[t] = first_sum(layout, parts, x_sums + t * (x_stride / 16), starts, b, t);
     }
     UNROLL
     for (uint32_t half = 0; half < 2; half++) {
@@ -210,6 +253,7 @@ INLINE void multiply_tokens(enum tile_layout layout,
     const bool shares = n_tokens < call->n_rows && call->n_rows <= MOST_SHARING;
     const uint8_t *block = tile;
     const uint8_t *head = tile;
+    struct starts starts;
     __m512 sum[MOST_TOKENS];
     UNROLL
     for (uint32_t t = 0; t < n_tokens; t++) {
@@ -219,6 +263,10 @@ INLINE void multiply_tokens(enum tile_layout layout,
         if (tile_is_super(layout) && b % TILE_SUPER_BLOCKS == 0) {
             head = block;
             block += tile_head_bytes(layout);
+        }
+        const int32_t *const x_sums = x->sums + 2 * (x_block + b);
+        if (has_starts(layout) && b % START_BLOCKS == 0) {
+            make_starts(layout, x_sums, x->columns, n_tokens, &starts);
         }
         __m512i dot[MOST_TOKENS];
         if (shares) {
@@ -230,7 +278,9 @@ INLINE void multiply_tokens(enum tile_layout layout,
                   block,
                   values + (size_t)b * TILE_COLUMNS,
                   x->columns,
-                  x->sums + 2 * (x_block + b),
+                  x_sums,
+                  &starts,
+                  b,
                   n_tokens,
                   dot);
         add_block(layout, head, block, x, x_block + b, n_tokens, dot, sum);
