@@ -13,11 +13,13 @@
     }
 
 CHUNK_FUNCTION(multiply_scaled, DOTS_SCALED)
+CHUNK_FUNCTION(multiply_as_packed, DOTS_AS_PACKED)
 CHUNK_FUNCTION(multiply_with_min, DOTS_WITH_MIN)
 CHUNK_FUNCTION(multiply_of_parts, DOTS_OF_PARTS)
 CHUNK_FUNCTION(multiply_of_parts_and_min, DOTS_OF_PARTS_AND_MIN)
 
-#define LEAST 17u
+#define LEAST           17u
+#define LEAST_AS_PACKED 5u
 
 TILES_KERNEL(matmul_q8_q4_0_16x16__amxint8,
              TILE_Q4_0,
@@ -41,9 +43,9 @@ TILES_KERNEL(matmul_q8_q5_1_16x16__amxint8,
              LEAST)
 TILES_KERNEL(matmul_q8_q8_0_16x16__amxint8,
              TILE_Q8_0,
-             multiply_scaled,
+             multiply_as_packed,
              matmul_q8_q8_0_16x12__avx512vnni,
-             LEAST)
+             LEAST_AS_PACKED)
 TILES_KERNEL(matmul_q8_q2k_16x16__amxint8,
              TILE_Q2_K,
              multiply_of_parts_and_min,

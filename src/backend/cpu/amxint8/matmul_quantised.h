@@ -24,9 +24,10 @@
 
 /* What is done with a block's dots; each layout is of one kind. */
 enum dots_kind {
-    DOTS_SCALED,          /* sum += scale * x_scale * dot */
-    DOTS_WITH_MIN,        /* the same, then sum += min * x_sum */
-    DOTS_OF_PARTS,        /* dot = part scale * the first half's + the other's, exact in F32 */
+    DOTS_SCALED,    /* sum += scale * x_scale * dot */
+    DOTS_AS_PACKED, /* the same; Q8_0's blocks are what a panel would hold, but for F16 scales */
+    DOTS_WITH_MIN,  /* the same, then sum += min * x_sum */
+    DOTS_OF_PARTS,  /* dot = part scale * the first half's + the other's, exact in F32 */
     DOTS_OF_PARTS_AND_MIN /* the same, and part mins * the halves' sums of x */
 };
 
@@ -34,6 +35,9 @@ INLINE enum dots_kind kind_of(enum tile_layout layout)
 {
     if (layout == TILE_Q2_K) {
         return DOTS_OF_PARTS_AND_MIN;
+    }
+    if (layout == TILE_Q8_0) {
+        return DOTS_AS_PACKED;
     }
     return has_parts(layout) ? DOTS_OF_PARTS : has_float_min(layout) ? DOTS_WITH_MIN : DOTS_SCALED;
 }
@@ -53,6 +57,9 @@ enum panel_vector { PANEL_SCALE, PANEL_MIN, PANEL_PARTS, PANEL_PART_MINS = PANEL
 
 INLINE uint32_t panel_block_bytes(enum dots_kind kind)
 {
+    if (kind == DOTS_AS_PACKED) {
+        return tile_block_bytes(TILE_Q8_0);
+    }
     static const uint8_t n_vectors[] = {
         [DOTS_SCALED] = PANEL_MIN,
         [DOTS_WITH_MIN] = PANEL_PARTS,
@@ -243,7 +250,8 @@ INLINE void finish_block(enum dots_kind kind,
                          __m512 sum[])
 {
     const int32_t(*const dots)[PART_TOKENS][TILE_ROWS] = pass->dots[b % DOTS_SLOTS];
-    const __m512 scale = get_floats(block, PANEL_SCALE);
+    const __m512 scale = kind == DOTS_AS_PACKED ? load_halves(block + TILE_BYTES_BYTES)
+                                                : get_floats(block, PANEL_SCALE);
     UNROLL
     for (uint32_t t = 0; t < n_tokens; t++) {
         const __m512 x_scale = _mm512_set1_ps(pass->x_scales[b][t]);
@@ -373,6 +381,7 @@ INLINE void multiply_part(enum tile_layout layout,
     const struct quantised_rows *const x = call->quantised;
     const uint32_t n_blocks = call->columns / TILE_COLUMNS;
     const size_t block_bytes = panel_block_bytes(kind_of(layout));
+    const bool as_packed = kind_of(layout) == DOTS_AS_PACKED;
     const bool one_part = n_tokens == call->n_rows;
     _Alignas(64) float sums[PANEL_TILES][PART_TOKENS][TILE_ROWS];
     __builtin_memset(sums, 0, n_tiles * sizeof sums[0]);
@@ -391,7 +400,9 @@ INLINE void multiply_part(enum tile_layout layout,
                 share = share_prefetch(call, tile, bytes, t0, n_tokens);
                 share.from += (size_t)first * share.bytes;
             }
-            if (one_part) {
+            if (as_packed) {
+                chunk = tile + first * block_bytes;
+            } else if (one_part) {
                 fill_blocks(layout, tile, first, n, panel);
                 chunk = panel;
             }
@@ -442,6 +453,7 @@ INLINE void multiply_tiles(enum tile_layout layout,
     const uint32_t n_blocks = call->columns / TILE_COLUMNS;
     const size_t bytes = (size_t)n_blocks * panel_block_bytes(kind_of(layout));
     const uint32_t longest = next_part(call->n_rows, PART_TOKENS);
+    const bool fills = call->n_rows > PART_TOKENS && kind_of(layout) != DOTS_AS_PACKED;
     _Alignas(64) uint8_t panel[PANEL_BYTES];
     struct pass pass;
     pass.columns = call->columns;
@@ -450,7 +462,7 @@ INLINE void multiply_tiles(enum tile_layout layout,
         const uint32_t first = call->first_tile + done;
         const uint32_t left = call->n_tiles - done;
         const uint32_t n_tiles = left < at_once ? left : at_once;
-        for (uint32_t i = 0; call->n_rows > PART_TOKENS && i < n_tiles; i++) {
+        for (uint32_t i = 0; fills && i < n_tiles; i++) {
             const uint8_t *const tile = call->tiles + (first + i) * call->tile_bytes;
             fill_blocks(layout, tile, 0, n_blocks, panel + i * bytes);
         }
