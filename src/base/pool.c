@@ -10,14 +10,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MAX_MEMBERS      1024u
-#define SPINS_PER_LOOK   64     /* pauses between two looks at the clock */
-#define REGION_SPIN_NS   50000u /* a member waits so long for the next region before it sleeps */
-#define BARRIER_SPIN_NS  20000u /* longer than the imbalance of a well-cut operation */
-#define BARRIER_YIELD_NS 1000000u
+#define MAX_MEMBERS     1024u
+#define SPINS_PER_LOOK  64     /* pauses between two looks at the clock */
+#define REGION_SPIN_NS  50000u /* a member waits so long for the next region before it sleeps */
+#define BARRIER_SPIN_NS 20000u /* longer than the imbalance of a well-cut operation */
 
-/* A number that one side changes and others wait for: first spinning, then giving the core away,
- * then asleep in the kernel.
+/* A number that one side changes and others wait for: first spinning, then asleep in the kernel.
+ * Never by giving the core away: who stands behind everything would have it until the system's next
+ * tick.
  *
  * No wake-up is lost: a waiter adds itself to n_sleepers before its last look at `value`, a changer
  * looks at n_sleepers after changing `value`, all four sequentially consistent; so either the
@@ -25,11 +25,6 @@
 struct signal_word {
     _Alignas(64) _Atomic uint32_t value;
     _Atomic uint32_t n_sleepers;
-};
-
-struct patience {
-    uint64_t spin_ns;
-    uint64_t yield_ns;
 };
 
 struct worker {
@@ -50,8 +45,8 @@ struct pool {
     bool stop;
 
     uint32_t n_members;
-    struct patience region_patience;
-    struct patience barrier_patience;
+    uint64_t region_spin_ns;
+    uint64_t barrier_spin_ns;
     struct worker workers[];
 };
 
@@ -90,20 +85,16 @@ static void signal_word_announce(struct signal_word *word)
 }
 
 /* Returns once value is not `old`; all that was written before the change is seen then. */
-static void
-signal_word_wait(struct signal_word *word, uint32_t old, const struct patience *patience)
+static void signal_word_wait(struct signal_word *word, uint32_t old, uint64_t spin_ns)
 {
     const uint64_t start_ns = clock_monotonic_ns();
     uint64_t waited_ns = 0;
-    while (waited_ns < patience->spin_ns + patience->yield_ns) {
+    while (waited_ns < spin_ns) {
         for (int i = 0; i < SPINS_PER_LOOK; i++) {
             if (atomic_load_explicit(&word->value, memory_order_acquire) != old) {
                 return;
             }
             cpu_pause();
-        }
-        if (waited_ns >= patience->spin_ns) {
-            thread_yield();
         }
         const uint64_t now_ns = clock_monotonic_ns();
         if (now_ns == start_ns + waited_ns) {
@@ -125,7 +116,7 @@ static void worker_main(void *argument)
     const struct pool_member member = {
         .pool = pool, .index = worker->index, .n_members = pool->n_members};
     for (uint32_t seen = 0;; seen++) {
-        signal_word_wait(&pool->region, seen, &pool->region_patience);
+        signal_word_wait(&pool->region, seen, pool->region_spin_ns);
         if (pool->stop) {
             return;
         }
@@ -176,9 +167,8 @@ realm_status pool_create(uint32_t n_threads, struct pool **out, struct realm_err
     pool->n_members = n_members;
     /* With more members than cores a spinning one only keeps the core from the one it waits for. */
     const bool may_spin = n_members <= n_cores;
-    pool->region_patience.spin_ns = may_spin ? REGION_SPIN_NS : 0;
-    pool->barrier_patience.spin_ns = may_spin ? BARRIER_SPIN_NS : 0;
-    pool->barrier_patience.yield_ns = BARRIER_YIELD_NS;
+    pool->region_spin_ns = may_spin ? REGION_SPIN_NS : 0;
+    pool->barrier_spin_ns = may_spin ? BARRIER_SPIN_NS : 0;
     const realm_status status = pool_start_workers(pool, error);
     if (status != REALM_OK) {
         pool_destroy(pool);
@@ -223,7 +213,7 @@ void pool_run(struct pool *pool, pool_job job, void *context)
         if (n_busy == 0) {
             return;
         }
-        signal_word_wait(&pool->n_busy, n_busy, &pool->barrier_patience);
+        signal_word_wait(&pool->n_busy, n_busy, pool->barrier_spin_ns);
     }
 }
 
@@ -236,7 +226,7 @@ void pool_barrier(const struct pool_member *member)
     /* The phase cannot change before this member has arrived. */
     const uint32_t phase = atomic_load_explicit(&pool->phase.value, memory_order_relaxed);
     if (atomic_fetch_add(&pool->n_arrived, 1) + 1 < pool->n_members) {
-        signal_word_wait(&pool->phase, phase, &pool->barrier_patience);
+        signal_word_wait(&pool->phase, phase, pool->barrier_spin_ns);
         return;
     }
     atomic_store_explicit(&pool->n_arrived, 0, memory_order_relaxed);
