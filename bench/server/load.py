@@ -345,16 +345,20 @@ def flood(options, server, n_clients):
     def mean_step(turns, what):
         return sum(row[what] for row in turns) / max(1, sum(row["steps"] for row in turns))
 
-    alone = [ask(keys["light"]) for _ in range(options.light)]
+    def ask_alone():
+        return [ask(keys["light"]) for _ in range(options.light // 2)]
+
+    alone = ask_alone()
     stop = multiprocessing.Event()
     heavy = multiprocessing.Process(target=press, args=(server.port, keys["heavy"], n_clients, options.tokens, stop))
     heavy.start()
     # All begin at once: after two answers each they are in different places of them.
-    while heavy.is_alive() and server.metrics()["realm_requests_finished_total"] < options.light + 2 * n_clients:
+    while heavy.is_alive() and server.metrics()["realm_requests_finished_total"] < len(alone) + 2 * n_clients:
         time.sleep(0.1)
     fair, queue = by_turns(options.pairs, (turn(keys["light"]), turn(keys["heavy"])))
     stop.set()
     heavy.join()
+    alone += ask_alone()
     if heavy.exitcode != 0:
         raise SystemExit("the pressing clients failed")
     check_nothing_found(server)
@@ -401,7 +405,8 @@ def parse_arguments():
     parser.add_argument("--requests", type=int, default=2, help="of each client, one after the other")
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--pairs", type=int, default=4, help="of turns that crowd, burst and flood compare in a round")
-    parser.add_argument("--light", type=int, default=40, help="questions of the light tenant alone")
+    parser.add_argument("--light", type=int, default=40, help="questions of the light tenant alone, half of them "
+                        "before the flood and half after it")
     parser.add_argument("--turn-seconds", type=float, default=5, help="of each of the flood's turns, at least")
     parser.add_argument("--cancels", type=int, default=10000)
     parser.add_argument("--rounds", type=int, default=3)
