@@ -6,12 +6,17 @@ fresh server, and a table of medians of generated tokens a second and times to t
 
   distinct   16 clients, prompts of 100 tokens, answers of 48
   shared     16 clients whose prompts share their first 300 tokens, answers of 48
-  crowd      64 clients on the memory of 16, otherwise as distinct (Realm only)
-  turns      the same requests from 16 clients, one after the other (Realm only): what crowd is to be compared with
+  crowd      as many requests from 64 clients, on the memory of 16, as from 16 (Realm only)
+  burst      as many requests of each of 64 clients as of each of 16, four times as many in all (Realm only)
   flood      a tenant with 1 client alone, beside a tenant with 64, and in one queue with them (Realm only)
   cancels    requests that their clients leave at random moments; then pages and descriptors are counted (Realm only)
 
+What crowd, burst and flood compare they run in short turns on one server, in pairs whose order alternates, for a
+machine's speed may move by a fifth from minute to minute: each tells both sides over all turns and the ratio of the
+median pair.
+
   bench/server/load.py --rounds 3
+  bench/server/load.py --loads crowd,flood --requests 1 --pairs 8 --no-peer
   bench/server/load.py --loads distinct --clients 4 --requests 1 --no-peer
 """
 
@@ -202,8 +207,12 @@ def summary(answers, errors, wall, n_tokens):
             "errors": len(errors)}
 
 
-def distinct(options, server, n_clients, n_requests=None):
-    prompts = [[prompt_of(c * 1000 + r, 100) for r in range(n_requests or options.requests)] for c in range(n_clients)]
+def distinct_prompts(n_clients, n_requests, first_seed=0):
+    return [[prompt_of(first_seed + c * 1000 + r, 100) for r in range(n_requests)] for c in range(n_clients)]
+
+
+def distinct(options, server, n_clients):
+    prompts = distinct_prompts(n_clients, options.requests)
     return summary(*run_clients(server.port, prompts, options.tokens), options.tokens)
 
 
@@ -211,6 +220,50 @@ def shared(options, server, n_clients):
     common = prompt_of(1, 300)
     prompts = [[common + prompt_of(7 + c * 1000 + r, 20) for r in range(options.requests)] for c in range(n_clients)]
     return summary(*run_clients(server.port, prompts, options.tokens), options.tokens)
+
+
+def by_turns(n_pairs, kinds):
+    """Runs two kinds of turns in pairs, the first kind first in every other pair; what each gave, in the order of
+    the pairs."""
+    rows = [[], []]
+    for pair in range(n_pairs):
+        for which in ((0, 1) if pair % 2 == 0 else (1, 0)):
+            rows[which].append(kinds[which](2 * pair + which))
+    return rows
+
+
+def pooled_rate(rows):
+    return sum(row["tokens"] for row in rows) / sum(row["wall"] for row in rows)
+
+
+def ratios(rows, others):
+    """Of the rates over all turns, and of the rates of each pair."""
+    pairs = [pooled_rate([row]) / pooled_rate([other]) for row, other in zip(rows, others, strict=True)]
+    return {"pooled ratio": pooled_rate(rows) / pooled_rate(others), "median ratio": statistics.median(pairs),
+            "least ratio": min(pairs), "most ratio": max(pairs)}
+
+
+def check_nothing_found(server):
+    """Ends the run where a load whose prompts are to differ was spared some of them."""
+    n_found = server.metrics()["realm_prompt_tokens_cached_total"]
+    if n_found > 0:
+        raise SystemExit(f"{n_found:.0f} prompt tokens were found in the prefix cache: the load's prompts must differ")
+
+
+def crowd(options, server, n_requests_of_few):
+    """Few clients and four times as many, by turns; no prompt comes twice."""
+    def turn(n_clients, n_requests):
+        def run(number):
+            prompts = distinct_prompts(n_clients, n_requests, (1 + number) * 1000000)
+            answers, errors, wall = run_clients(server.port, prompts, options.tokens)
+            return {"tokens": len(answers) * options.tokens, "wall": wall, "errors": len(errors)}
+        return run
+
+    few, many = by_turns(options.pairs, (turn(options.clients, n_requests_of_few),
+                                         turn(4 * options.clients, options.requests)))
+    check_nothing_found(server)
+    return {f"tok/s of {4 * options.clients}": pooled_rate(many), f"tok/s of {options.clients}": pooled_rate(few),
+            **ratios(many, few), "errors": sum(row["errors"] for row in few + many)}
 
 
 def cancels(options, server):
@@ -253,7 +306,10 @@ def tenant_key(options, folder, name):
 def press(port, key, n_clients, n_tokens, stop):
     """Clients that always have a request under way; a process of its own, so that the client that is measured does not
     wait for this one's interpreter."""
-    prompts = [(prompt_of(number * 1000 + r, 100) for r in itertools.count()) for number in range(n_clients)]
+    def prompts_of(number):  # a generator written into the list would see the last number only
+        return (prompt_of(number * 1000 + r, 100) for r in itertools.count())
+
+    prompts = [prompts_of(number) for number in range(n_clients)]
     _, errors, _ = run_clients(port, prompts, n_tokens, key, stop)
     if errors:
         raise SystemExit(errors[0])
@@ -262,36 +318,59 @@ def press(port, key, n_clients, n_tokens, stop):
 def flood(options, server, n_clients):
     """A tenant's only client: its times to the first token alone, while another tenant's clients press, and as one
     more client of that tenant, which is first come, first served; and the tokens a second of all meanwhile, those of
-    prompts and of answers, since the light client adds more of the former."""
+    prompts and of answers, since the light client adds more of the former.  The pressing clients go on through all
+    turns; a turn's tokens are what the server counts from its begin to its end."""
     keys = {name: tenant_key(options, server.folder, name) for name in ("light", "heavy")}
+    seeds = itertools.count(500000)
 
-    def light(key, n, first_seed):
-        return [complete(server.port, prompt_of(first_seed + r, 100), 4, key=key)[0] for r in range(n)]
+    def ask(key):
+        return complete(server.port, prompt_of(next(seeds), 100), 4, key=key)[0]
 
-    def beside(key, n, first_seed):
-        before, begin = server.metrics(), time.monotonic()
-        times = light(key, n, first_seed)
-        after, wall = server.metrics(), time.monotonic() - begin
-        grown = {name: after[name] - before[name] for name in after}
-        computed = (grown["realm_generation_tokens_total"] + grown["realm_prompt_tokens_total"] -
-                    grown["realm_prompt_tokens_cached_total"])
-        return {"times": times, "tok/s": computed / wall,
-                "step": grown["realm_step_seconds_sum"] / max(1, grown["realm_step_seconds_count"])}
+    def turn(key):
+        def run(_):
+            before, begin, times = server.metrics(), time.monotonic(), []
+            while time.monotonic() - begin < options.turn_seconds:
+                times.append(ask(key))
+            after, wall = server.metrics(), time.monotonic() - begin
+            grown = {name: after[name] - before[name] for name in after}
+            computed = (grown["realm_generation_tokens_total"] + grown["realm_prompt_tokens_total"] -
+                        grown["realm_prompt_tokens_cached_total"])
+            return {"tokens": computed, "wall": wall, "times": times, "steps": grown["realm_step_seconds_count"],
+                    "step_seconds": grown["realm_step_seconds_sum"], "rows": grown["realm_step_tokens_sum"]}
+        return run
 
-    alone = light(keys["light"], options.light, 500000)
+    def times_of(turns):
+        return [seconds for row in turns for seconds in row["times"]]
+
+    def mean_step(turns, what):
+        return sum(row[what] for row in turns) / max(1, sum(row["steps"] for row in turns))
+
+    def ask_alone():
+        return [ask(keys["light"]) for _ in range(options.light // 2)]
+
+    alone = ask_alone()
     stop = multiprocessing.Event()
     heavy = multiprocessing.Process(target=press, args=(server.port, keys["heavy"], n_clients, options.tokens, stop))
     heavy.start()
-    while server.metrics()["realm_generation_tokens_total"] < 4 * n_clients:
+    # All begin at once: after two answers each they are in different places of them.
+    while heavy.is_alive() and server.metrics()["realm_requests_finished_total"] < len(alone) + 2 * n_clients:
         time.sleep(0.1)
-    fair = beside(keys["light"], 2 * options.light, 600000)
-    queue = beside(keys["heavy"], max(2, options.light // 2), 700000)
+    fair, queue = by_turns(options.pairs, (turn(keys["light"]), turn(keys["heavy"])))
     stop.set()
     heavy.join()
-    return {"TTFT alone p99": percentile(alone, 0.99), "beside p50": statistics.median(fair["times"]),
-            "beside p99": percentile(fair["times"], 0.99),
-            "wanted p99": 2 * percentile(alone, 0.99) + fair["step"], "tok/s": fair["tok/s"],
-            "TTFT in one queue p99": percentile(queue["times"], 0.99), "tok/s of one queue": queue["tok/s"]}
+    alone += ask_alone()
+    if heavy.exitcode != 0:
+        raise SystemExit("the pressing clients failed")
+    check_nothing_found(server)
+    return {"TTFT alone p99": percentile(alone, 0.99), "beside p50": statistics.median(times_of(fair)),
+            "beside p99": percentile(times_of(fair), 0.99), "times": len(times_of(fair)),
+            "wanted p99": 2 * percentile(alone, 0.99) + mean_step(fair, "step_seconds"),
+            "in one queue p50": statistics.median(times_of(queue)),
+            "tok/s": pooled_rate(fair), "tok/s of one queue": pooled_rate(queue),
+            **ratios(fair, queue),
+            "rows a step": mean_step(fair, "rows"), "of one queue": mean_step(queue, "rows"),
+            "ms a step": 1000 * mean_step(fair, "step_seconds"),
+            "ms of one queue": 1000 * mean_step(queue, "step_seconds")}
 
 
 def measure(options, start, load):
@@ -321,12 +400,14 @@ def parse_arguments():
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--model", type=pathlib.Path)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--loads", default="distinct,shared,crowd,turns,flood,cancels")
+    parser.add_argument("--loads", default="distinct,shared,crowd,burst,flood,cancels")
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--requests", type=int, default=2, help="of each client, one after the other")
     parser.add_argument("--tokens", type=int, default=48)
-    parser.add_argument("--light", type=int, default=20, help="questions of the light tenant alone; twice as many "
-                        "beside the flood")
+    parser.add_argument("--pairs", type=int, default=4, help="of turns that crowd, burst and flood compare in a round")
+    parser.add_argument("--light", type=int, default=40, help="questions of the light tenant alone, half of them "
+                        "before the flood and half after it")
+    parser.add_argument("--turn-seconds", type=float, default=5, help="of each of the flood's turns, at least")
     parser.add_argument("--cancels", type=int, default=10000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
@@ -342,8 +423,8 @@ def main():
     options = parse_arguments()
     loads = {"distinct": lambda s: distinct(options, s, options.clients),
              "shared": lambda s: shared(options, s, options.clients),
-             "crowd": lambda s: distinct(options, s, 4 * options.clients),
-             "turns": lambda s: distinct(options, s, options.clients, 4 * options.requests),
+             "crowd": lambda s: crowd(options, s, 4 * options.requests),
+             "burst": lambda s: crowd(options, s, options.requests),
              "flood": lambda s: flood(options, s, 4 * options.clients),
              "cancels": lambda s: cancels(options, s)}
     programs = {"Realm": start_realm} | ({} if options.no_peer else {"llama.cpp": start_peer})
