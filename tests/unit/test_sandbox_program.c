@@ -101,6 +101,7 @@ static void a_compiler_that_is_not_there_is_told(void **state)
 }
 
 #define MUTANTS_OF_EACH 100
+#define MUTANT_NS       UINT64_C(2000000000)
 
 /* Bytes changed, and sometimes the end cut off; the number of bytes there are now. */
 static size_t mutate(struct test_random *random, uint8_t *module, size_t n_bytes)
@@ -110,6 +111,27 @@ static size_t mutate(struct test_random *random, uint8_t *module, size_t n_bytes
         module[test_random_below(random, n_bytes)] = (uint8_t)test_random_u64(random);
     }
     return test_random_below(random, 4) == 0 ? (size_t)test_random_below(random, n_bytes) : n_bytes;
+}
+
+/* To its end; one that sleeps for long, as a mutant may, is cancelled. */
+static void run_mutant(struct program *program)
+{
+    const struct instance_options options = options_of(program, "hello");
+    struct instance *const instance = start(&options);
+    const uint64_t until_ns = clock_monotonic_ns() + MUTANT_NS;
+    struct guest_event event = {.kind = GUEST_EVENT_TEXT};
+    while (event.kind != GUEST_EVENT_FINISHED && clock_monotonic_ns() < until_ns) {
+        if (!instance_next(instance, &event)) {
+            (void)instance_wait(instance, 100);
+        }
+    }
+    if (event.kind != GUEST_EVENT_FINISHED) {
+        instance_cancel(instance);
+        read_outcome(instance, &outcome);
+        assert_int_equal(outcome.status, REALM_CANCELLED);
+        return;
+    }
+    instance_release(instance);
 }
 
 /* Loads mutants of a guest and runs what is accepted; how many were. */
@@ -130,7 +152,7 @@ static uint32_t try_mutants(struct test_random *random, const char *path)
         const realm_status status = load_bytes(copy, n_bytes, &program, &error);
         if (status == REALM_OK) {
             n_loaded++;
-            run_program(program, "hello", &outcome);
+            run_mutant(program);
             program_release(program);
         } else if (status != REALM_INVALID_FORMAT) {
             assert_non_null(sandbox_limit_of(&error));

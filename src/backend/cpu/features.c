@@ -44,16 +44,19 @@ static uint32_t saved_registers(void)
 
 /* Linux gives a process tile registers only when it asks for them: its threads' states grow by 8
  * KiB with their first use.  Asking again does no harm. */
+#if defined(__linux__)
 static bool may_use_tiles(void)
 {
-#if defined(__linux__)
     const long request = 0x1023; /* ARCH_REQ_XCOMP_PERM of arch_prctl */
     const long tiles = 18;       /* the state's number in xgetbv */
     return syscall(SYS_arch_prctl, request, tiles) == 0;
-#else
-    return false;
-#endif
 }
+#else
+static bool may_use_tiles(void)
+{
+    return false;
+}
+#endif
 
 uint32_t cpu_features(void)
 {
