@@ -137,6 +137,8 @@ float embedding_scale(const float *columns, uint32_t n_columns);
 
 /* New requests are refused from now on; returns true when nothing is running or waiting. */
 bool engine_drain(struct engine *engine);
+/* Whether a step runs now, for those who would rather not compute beside one.  Any thread. */
+bool engine_is_stepping(const struct engine *engine);
 
 /* --- numbers -----------------------------------------------------------------------------------
  */

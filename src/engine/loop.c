@@ -101,7 +101,9 @@ static bool step_model(struct engine *engine, struct engine_model *model)
 {
     mutex_lock(&engine->backend_mutex);
     const uint64_t begin_ns = clock_monotonic_ns();
+    atomic_store_explicit(&engine->stepping, true, memory_order_relaxed);
     const bool ran = step_run(model);
+    atomic_store_explicit(&engine->stepping, false, memory_order_relaxed);
     engine->last_step_ns = clock_monotonic_ns() - begin_ns;
     model->served_ns += engine->last_step_ns;
     mutex_unlock(&engine->backend_mutex);

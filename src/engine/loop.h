@@ -42,6 +42,7 @@ struct engine {
     struct session *restless_sessions; /* see sessions_tell */
     uint32_t n_awaited;                /* sessions */
     uint64_t last_step_ns;
+    _Atomic bool stepping;
     struct saved_list saved;
     struct thread thread;
 };

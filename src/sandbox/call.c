@@ -211,7 +211,7 @@ int64_t call_emit_bytes(struct call *call, enum guest_event_kind kind, struct by
     switch (mailbox_put(&instance->output, kind, 0, bytes, &was_empty)) {
     case MAILBOX_PUT:
         instance->output_bytes += bytes.length;
-        instance->task.owed_ns += EMIT_NS + bytes.length * EMIT_BYTE_NS;
+        instance->task.extra_ns += EMIT_NS + bytes.length * EMIT_BYTE_NS;
         if (was_empty) {
             instance_signal(instance);
         }

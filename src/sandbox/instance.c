@@ -19,7 +19,9 @@
 #define OUTPUT_BYTES   ((size_t)64 * 1024)
 #define INPUT_BYTES    ((size_t)1024 * 1024)
 #define MAX_META_BYTES ((size_t)4096)
+#define INPUT_BYTE_NS  UINT64_C(4) /* what the server works for a byte of a message, about */
 #define INITIALIZE     "_initialize"
+#define MOMENT_FUEL    UINT64_C(200000) /* some 100 us: on the slow lane a turn is no longer */
 
 /* --- birth and death ---------------------------------------------------------------------------
  */
@@ -93,6 +95,7 @@ static struct instance *instance_create(struct sandbox *sandbox,
     program_acquire(instance->program);
     instance->tenant = options->tenant;
     tenant_hold(instance->tenant);
+    instance->task.debt = &instance->tenant->debt;
     instance->model = options->model;
     instance->account = options->account;
     if (instance->account != NULL) {
@@ -272,6 +275,13 @@ static void begin_store(struct instance *instance)
     wasmtime_store_epoch_deadline_callback(instance->store, on_tick, instance, NULL);
     wasmtime_context_set_epoch_deadline(instance->context, 1);
     instance->error = wasmtime_context_set_fuel(instance->context, limits->fuel);
+    if (instance->error == NULL) {
+        instance->error =
+            wasmtime_context_fuel_async_yield_interval(instance->context, MOMENT_FUEL);
+    }
+    if (instance->error != NULL) {
+        return;
+    }
     instance->future = wasmtime_instance_pre_instantiate_async(instance->program->ready,
                                                                instance->context,
                                                                &instance->wasm,
@@ -325,10 +335,22 @@ static enum task_turn advance(struct instance *instance)
     resume_counting(instance);
     while (instance->future != NULL) {
         instance->task.wake_at_ns = 0;
+        instance->waits = false;
+        instance->returns = false;
         if (!wasmtime_call_future_poll(instance->future)) {
-            const bool returns = instance->returns;
-            instance->returns = false;
-            return instance->yielded ? TURN_GOES_ON : returns ? TURN_RETURNS : TURN_WAITS;
+            if (instance->waits || instance->returns) {
+                return instance->waits ? TURN_WAITS : TURN_RETURNS;
+            }
+            if (instance->yielded) {
+                return TURN_GOES_ON;
+            }
+            if (instance->counting) { /* what is over the limit is told at the next tick */
+                (void)count_time(instance, clock_thread_ns());
+            }
+            if (instance->task.slow) {
+                return TURN_GOES_ON;
+            }
+            continue;
         }
         wasmtime_call_future_delete(instance->future);
         instance->future = NULL;
@@ -401,10 +423,14 @@ static void count_end(const struct instance *instance, struct sandbox_counters *
     }
 }
 
-static void finish(struct instance *instance)
+/* turn_from_ns: of the thread's processor time, when this turn began. */
+static void finish(struct instance *instance, uint64_t turn_from_ns)
 {
     pipe_close(instance);
     end_guest(instance);
+    poller_charge(&instance->sandbox->poller,
+                  instance->task.debt,
+                  instance->task.extra_ns + clock_thread_ns() - turn_from_ns);
     wasi_end_lines(instance);
     outcome_tell(instance);
     instance->end.cut_short = instance->cut_short;
@@ -424,6 +450,7 @@ static enum task_turn take_turn(struct task *task)
 {
     struct instance *instance = (struct instance *)task;
     enum task_turn turn = TURN_ENDED;
+    const uint64_t turn_from_ns = clock_thread_ns();
     if (!instance->ended && !atomic_load(&instance->cancelled)) {
         runtime_enter(&instance->sandbox->runtime);
         turn = advance(instance);
@@ -434,7 +461,7 @@ static enum task_turn take_turn(struct task *task)
         return TURN_RETURNS;
     }
     if (turn == TURN_ENDED) {
-        finish(instance);
+        finish(instance, turn_from_ns);
     }
     return turn;
 }
@@ -534,6 +561,8 @@ instance_deliver(struct instance *instance, struct bytes message, struct realm_e
     bool was_empty;
     switch (mailbox_put(&instance->input, 0, 0, message, &was_empty)) {
     case MAILBOX_PUT:
+        poller_charge(
+            &instance->sandbox->poller, instance->task.debt, message.length * INPUT_BYTE_NS);
         instance_wake(instance);
         return REALM_OK;
     case MAILBOX_FULL:

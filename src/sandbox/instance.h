@@ -89,6 +89,7 @@ struct instance {
     uint64_t counted_from_ns; /* and in this turn since its thread had run so long */
     uint64_t turn_from_ns;    /* of its thread's processor time */
     bool yielded;             /* its slice is over */
+    bool waits;               /* its call does; otherwise fuel for a moment is used up */
     bool returns;             /* its call wants a quick thread */
     bool goes_back;           /* it has been on one for that only: the next tick ends its slice */
     bool ended;               /* what is left to do is to give everything back */

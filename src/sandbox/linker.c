@@ -177,6 +177,7 @@ static bool ask(void *context)
     const int64_t result = wait->entry->function(&wait->call);
     if (result == CALL_WAITS) {
         instance->task.wake_at_ns = wait->call.deadline_ns;
+        instance->waits = true;
         return false;
     }
     if (result == CALL_ENDS) {

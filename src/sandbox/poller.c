@@ -7,11 +7,15 @@
 /* Each of them that runs beside steps takes its part of a core's time from them, small as it is,
  * and a step is as late as its latest core. */
 #define SLOW_THREADS 1u
-/* The part of the time that a task may run on quick threads is 1 / QUICK_PART; it is hungry when it
- * has run for longer than that by HUNGRY_NS, and can owe no more than MAX_OWED_NS. */
-#define QUICK_PART  8u
-#define HUNGRY_NS   (2 * NS_PER_MS)
-#define MAX_OWED_NS (20 * NS_PER_MS)
+/* The part of the time that an owner's tasks may run on quick threads is 1 / QUICK_PART of one
+ * core; who has run for longer than that by MOMENT_NS waits, and can owe no more than MAX_OWED_NS.
+ */
+#define QUICK_PART  16u
+#define MOMENT_NS   (1 * NS_PER_MS)
+#define MAX_OWED_NS (50 * NS_PER_MS)
+/* While others are busy the slow lane looks again so often, and runs a turn at least so often. */
+#define ASIDE_MS      2u
+#define ASIDE_MOST_NS (10 * NS_PER_MS)
 /* Guests come behind the engine when cores are few: their host calls are short, its steps are what
  * everybody waits for.  As a batch thread does, a guest that is woken waits for a core that is free
  * or lent, and takes none from a step. */
@@ -100,16 +104,35 @@ static void enqueue(struct poller *poller, struct task *task, uint32_t number)
     condition_signal(&lane->changed);
 }
 
-/* Wants a quick thread; a task that has had too much of their time waits until it has paid. */
+/* Time that went by pays for a part of the processor time that was had. */
+static void pay(struct task_debt *debt, uint64_t now_ns)
+{
+    const uint64_t paid_ns = (now_ns - debt->owed_at_ns) / QUICK_PART;
+    debt->owed_ns = debt->owed_ns > paid_ns ? debt->owed_ns - paid_ns : 0;
+    debt->owed_at_ns = now_ns;
+}
+
+static void borrow(struct task_debt *debt, uint64_t ns)
+{
+    pay(debt, clock_monotonic_ns());
+    debt->owed_ns += ns;
+    if (debt->owed_ns > MAX_OWED_NS) {
+        debt->owed_ns = MAX_OWED_NS;
+    }
+}
+
+/* Wants a quick thread; where its owner has had too much of their time, it waits until that is
+ * paid. */
 static void enqueue_quick(struct poller *poller, struct task *task)
 {
-    if (task->owed_ns <= HUNGRY_NS) {
+    pay(task->debt, clock_monotonic_ns());
+    task->paying = task->debt->owed_ns > MOMENT_NS;
+    if (!task->paying) {
         enqueue(poller, task, LANE_QUICK);
         return;
     }
     task->state = TASK_WAITING;
-    task->paying = true;
-    task->wake_at_ns = task->owed_at_ns + task->owed_ns * QUICK_PART;
+    task->wake_at_ns = task->debt->owed_at_ns + task->debt->owed_ns * QUICK_PART;
     heap_insert(poller, task);
     condition_signal(&poller->lanes[LANE_QUICK].changed); /* it may be the first that is due */
 }
@@ -123,12 +146,7 @@ static void enqueue_due(struct poller *poller)
     while (poller->n_heap > 0 && poller->heap[0]->wake_at_ns <= now_ns) {
         struct task *task = poller->heap[0];
         heap_remove(poller, task);
-        if (task->paying) {
-            task->paying = false;
-            task->hungry = false;
-            task->owed_ns = 0;
-            task->owed_at_ns = now_ns;
-        }
+        task->hungry = task->hungry && !task->paying;
         enqueue_quick(poller, task);
     }
 }
@@ -147,6 +165,13 @@ static void await_change(struct poller *poller, struct lane *lane) THREAD_REQUIR
         &lane->changed, &poller->lock, left_ms < UINT32_MAX ? (uint32_t)left_ms : UINT32_MAX);
 }
 
+static bool stands_aside(const struct poller *poller, const struct lane *lane)
+{
+    return lane->slow && !poller->closing && poller->is_busy != NULL &&
+           poller->is_busy(poller->busy_context) &&
+           clock_monotonic_ns() - lane->ran_ns < ASIDE_MOST_NS;
+}
+
 /* The next task to run, or NULL: the poller closes. */
 static struct task *take(struct poller *poller, struct lane *lane) THREAD_REQUIRES(poller->lock)
 {
@@ -155,6 +180,10 @@ static struct task *take(struct poller *poller, struct lane *lane) THREAD_REQUIR
             enqueue_due(poller);
         }
         struct task *task = lane->first;
+        if (task != NULL && stands_aside(poller, lane)) {
+            (void)condition_wait_ms(&lane->changed, &poller->lock, ASIDE_MS);
+            continue;
+        }
         if (task != NULL) {
             lane->first = task->next;
             if (lane->first == NULL) {
@@ -171,17 +200,10 @@ static struct task *take(struct poller *poller, struct lane *lane) THREAD_REQUIR
     }
 }
 
-/* Time that went by pays for a part of the processor time that a task has had. */
 static void settle(struct task *task, uint64_t ran_ns)
 {
-    const uint64_t now_ns = clock_monotonic_ns();
-    const uint64_t paid_ns = (now_ns - task->owed_at_ns) / QUICK_PART;
-    const uint64_t owed_ns = task->owed_ns + (task->slow ? 0 : ran_ns);
-    task->owed_ns = owed_ns > paid_ns ? owed_ns - paid_ns : 0;
-    if (task->owed_ns > MAX_OWED_NS) {
-        task->owed_ns = MAX_OWED_NS;
-    }
-    task->owed_at_ns = now_ns;
+    borrow(task->debt, task->extra_ns + (task->slow ? 0 : ran_ns));
+    task->extra_ns = 0;
 }
 
 static void put_back(struct poller *poller, struct task *task, enum task_turn turn)
@@ -221,6 +243,7 @@ static void run(void *context)
         const enum task_turn turn = task->turn(task);
         const uint64_t ran_ns = clock_thread_ns() - begin_ns;
         mutex_lock(&poller->lock);
+        lane->ran_ns = lane->slow ? clock_monotonic_ns() : 0;
         if (turn != TURN_ENDED) {
             settle(task, ran_ns);
             put_back(poller, task, turn);
@@ -230,11 +253,14 @@ static void run(void *context)
 }
 
 realm_status poller_init(struct poller *poller,
+                         bool (*is_busy)(const void *context),
+                         const void *busy_context,
                          uint32_t n_threads,
                          uint32_t max_tasks,
                          struct realm_error *error)
 {
-    *poller = (struct poller){.heap_capacity = max_tasks};
+    *poller = (struct poller){
+        .heap_capacity = max_tasks, .is_busy = is_busy, .busy_context = busy_context};
     mutex_init(&poller->lock);
     for (uint32_t i = 0; i < N_LANES; i++) {
         poller->lanes[i] = (struct lane){.poller = poller, .slow = i == LANE_SLOW};
@@ -292,6 +318,13 @@ void poller_wake(struct poller *poller, struct task *task)
         }
         enqueue_quick(poller, task);
     }
+    mutex_unlock(&poller->lock);
+}
+
+void poller_charge(struct poller *poller, struct task_debt *debt, uint64_t ns)
+{
+    mutex_lock(&poller->lock);
+    borrow(debt, ns);
     mutex_unlock(&poller->lock);
 }
 

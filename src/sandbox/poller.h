@@ -2,10 +2,11 @@
  * thread and costs nothing.
  *
  * There are two lanes of threads.  The quick ones come behind the engine, the slow one behind
- * everything: it has what the machine leaves.  A task that has used up a slice is hungry and goes
- * on on the slow one, until it waits.  There it may hold no lock that others need: it asks for a
- * quick thread before (TURN_RETURNS).  Of the quick threads' time a task may have an eighth; when
- * it owes more than a slice, it waits until it has paid.
+ * everything: it has what the machine leaves, and stands aside while others are busy, but for a
+ * moment now and then.  A task that has used up a slice is hungry and goes on on the slow one,
+ * until it waits.  There it may hold no lock that others need: it asks for a quick thread before
+ * (TURN_RETURNS).  The tasks of one owner may together have a part of a quick thread's time; while
+ * they owe more than a moment, those that want one wait until that is paid.
  *
  * Invariants (all under `lock`)
  *  (1) a task is in one run queue exactly while it is QUEUED, in the heap exactly while it is
@@ -24,14 +25,20 @@ enum task_state { TASK_IDLE, TASK_QUEUED, TASK_RUNNING, TASK_WOKEN, TASK_WAITING
 /* RETURNS: it goes on, on a quick thread. */
 enum task_turn { TURN_WAITS, TURN_GOES_ON, TURN_RETURNS, TURN_ENDED };
 
+/* What the tasks of one owner have had of the quick threads beyond their part.  Zero at first; it
+ * lives longer than they do. */
+struct task_debt {
+    uint64_t owed_ns; /* under the poller's lock */
+    uint64_t owed_at_ns;
+};
+
 struct task {
     enum task_state state;
     bool slow;   /* this turn runs on a slow thread */
     bool hungry; /* the poller's, for the turn to see */
-    bool paying; /* in the heap until it owes nothing */
-    /* What it has run beyond its part; a turn adds what others work for it. */
-    uint64_t owed_ns;
-    uint64_t owed_at_ns;                       /* that was then */
+    bool paying; /* in the heap until its owner owes little */
+    struct task_debt *debt;
+    uint64_t extra_ns;                         /* that others work for it: its turn adds it */
     struct task *next;                         /* in a lane's queue */
     uint64_t wake_at_ns;                       /* set by the turn that WAITS; 0: only a wake */
     uint32_t heap_index;                       /* while in the heap */
@@ -43,6 +50,7 @@ struct lane {
     struct condition changed;
     struct task *first; /* of the run queue */
     struct task *last;
+    uint64_t ran_ns; /* when it ran last; the slow one's only */
     bool slow;
 };
 
@@ -56,12 +64,16 @@ struct poller {
     uint32_t heap_capacity;
     uint64_t turns;
     bool closing;
+    bool (*is_busy)(const void *context); /* whether the slow lane is to stand aside; any thread */
+    const void *busy_context;
     uint32_t n_threads;
     struct thread threads[POLLER_MAX_THREADS + 1];
 };
 
-/* n_threads: quick ones; max_tasks: alive at once. */
+/* n_threads: quick ones; max_tasks: alive at once; is_busy: NULL: nobody ever is. */
 REALM_MUST_CHECK realm_status poller_init(struct poller *poller,
+                                          bool (*is_busy)(const void *context),
+                                          const void *busy_context,
                                           uint32_t n_threads,
                                           uint32_t max_tasks,
                                           struct realm_error *error);
@@ -70,6 +82,8 @@ void poller_deinit(struct poller *poller);
 
 /* Queues a task that waits or is new; nothing else changes.  Any thread. */
 void poller_wake(struct poller *poller, struct task *task);
+/* Adds what was done for an owner's tasks, or what one has taken of its last turn.  Any thread. */
+void poller_charge(struct poller *poller, struct task_debt *debt, uint64_t ns);
 uint64_t poller_turns(struct poller *poller);
 
 #endif

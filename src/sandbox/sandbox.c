@@ -1,6 +1,7 @@
 #include "sandbox/sandbox.h"
 
 #include "base/log.h"
+#include "engine/engine.h"
 #include "sandbox/state.h"
 
 #include <unistd.h>
@@ -32,6 +33,11 @@ static realm_status open_runtime(struct runtime *runtime,
         status = runtime_init(runtime, *max_instances, error);
     }
     return status;
+}
+
+static bool engine_is_busy(const void *engine)
+{
+    return engine_is_stepping(engine);
 }
 
 realm_status
@@ -66,7 +72,12 @@ sandbox_open(const struct sandbox_options *options, struct sandbox **out, struct
     if (status != REALM_OK) {
         goto fail_runtime;
     }
-    status = poller_init(&sandbox->poller, n_threads, max_instances, error);
+    status = poller_init(&sandbox->poller,
+                         sandbox->engine != NULL ? engine_is_busy : NULL,
+                         sandbox->engine,
+                         n_threads,
+                         max_instances,
+                         error);
     if (status != REALM_OK) {
         goto fail_poller;
     }

@@ -41,6 +41,7 @@ struct sandbox_tenant {
     struct map *programs;         /* name -> struct program, for invoke */
     struct sandbox_limits limits; /* complete */
     struct sandbox_counters counters;
+    struct task_debt debt; /* of its guests */
     struct value_store store;
 };
 

@@ -50,9 +50,15 @@ OTHERS = ["unheard", "unread", "compile"]
 KINDS = [*ENDS, *OTHERS]
 
 
+# What the system takes to give the memory counts, too: on a slow machine that is passed first.
+INSTEAD = {"touch_memory": limited("cpu_ms")}
+
+
 def check(kind, error):
     """error: of the answer; None: it was a good one."""
     end = ENDS[kind]
+    if kind in INSTEAD and error is not None and error.get("param") == INSTEAD[kind].limit:
+        end = INSTEAD[kind]
     if end.code is None:
         assert error is None, f"{kind}: {error}"
     else:
