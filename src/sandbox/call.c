@@ -6,9 +6,10 @@
 #include <stdio.h>
 
 #define NS_PER_MS UINT64_C(1000000)
-/* What the server works for the client with a piece of output, about; the guest pays. */
+/* What a piece of output costs the guest: what the server works for the client with it, and more
+ * for each byte, so that a flood is a trickle to the others. */
 #define EMIT_NS      UINT64_C(1000)
-#define EMIT_BYTE_NS UINT64_C(4)
+#define EMIT_BYTE_NS UINT64_C(16)
 
 static const struct {
     realm_status status;

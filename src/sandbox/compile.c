@@ -20,12 +20,19 @@
 #define NS_PER_MS UINT64_C(1000000)
 #define NS_PER_S  UINT64_C(1000000000)
 /* The compiler stands back behind all else there is to do, so by the clock it may take longer. */
-#define PATIENCE 8u
+#define PATIENCE 16u
+/* While the engine computes, the compiler works so long and then stands still so long: the system
+ * would give it a core for a whole tick now and then. */
+#define WORK_MS  1u
+#define STILL_MS 7u
+#define ASK_MS   5u /* whether it does */
 
 struct child {
     pid_t pid;
     int to;   /* its standard input; -1: closed */
     int from; /* its standard output */
+    bool stands_still;
+    uint64_t turn_ends_ns;
 };
 
 /* What is still to be sent: the order, then the module. */
@@ -180,9 +187,30 @@ static uint64_t left_ms(const struct child *child, uint64_t begin_ns, uint64_t t
     return (time_ns - took_ns) / NS_PER_MS + 1;
 }
 
+/* Lets the child work or stand still; returns how many ms of that are left, at most most_ms. */
+static int take_turns(const struct sandbox *sandbox, struct child *child, uint64_t most_ms)
+{
+    const uint64_t now_ns = clock_monotonic_ns();
+    if (now_ns >= child->turn_ends_ns) {
+        const bool is_busy = sandbox_is_busy(sandbox);
+        const bool was_still = child->stands_still;
+        child->stands_still = is_busy && !was_still;
+        if (child->stands_still != was_still) {
+            (void)kill(child->pid, was_still ? SIGCONT : SIGSTOP);
+        }
+        const uint64_t turn_ms = child->stands_still ? STILL_MS : is_busy ? WORK_MS : ASK_MS;
+        child->turn_ends_ns = now_ns + turn_ms * NS_PER_MS;
+    }
+    const uint64_t left = (child->turn_ends_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS;
+    return (int)(left < most_ms ? left : most_ms);
+}
+
 /* Feeds the child and reads its answer.  False: its time is up. */
-static bool
-talk(struct child *child, struct outgoing *outgoing, uint64_t time_ms, struct strbuf *answer)
+static bool talk(const struct sandbox *sandbox,
+                 struct child *child,
+                 struct outgoing *outgoing,
+                 uint64_t time_ms,
+                 struct strbuf *answer)
 {
     const uint64_t begin_ns = clock_monotonic_ns();
     for (;;) {
@@ -194,7 +222,7 @@ talk(struct child *child, struct outgoing *outgoing, uint64_t time_ms, struct st
             {.fd = child->from, .events = POLLIN},
             {.fd = child->to, .events = POLLOUT},
         };
-        (void)poll(fds, 2, most_ms < 1000 ? (int)most_ms : 1000);
+        (void)poll(fds, 2, take_turns(sandbox, child, most_ms));
         if (child->to >= 0 && fds[1].revents != 0) {
             send_some(child, outgoing);
         }
@@ -252,7 +280,7 @@ static realm_status judge(int code,
                            (unsigned long long)limits->compile_memory_bytes);
 }
 
-realm_status compile_module(const char *compiler,
+realm_status compile_module(const struct sandbox *sandbox,
                             struct bytes module,
                             const struct sandbox_limits *limits,
                             uint8_t **code,
@@ -262,7 +290,7 @@ realm_status compile_module(const char *compiler,
     *code = NULL;
     *n_code_bytes = 0;
     struct child child;
-    REALM_TRY(start(compiler, &child, error));
+    REALM_TRY(start(sandbox->compiler, &child, error));
     const struct compile_order order = {
         .module_bytes = module.length,
         .memory_bytes = limits->compile_memory_bytes,
@@ -272,7 +300,7 @@ realm_status compile_module(const char *compiler,
         .parts = {{.data = (const uint8_t *)&order, .length = sizeof(order)}, module}};
     struct strbuf answer;
     strbuf_init(&answer, ALLOC_GUEST, COMPILE_MAX_CODE_BYTES);
-    const bool in_time = talk(&child, &outgoing, limits->compile_ms, &answer);
+    const bool in_time = talk(sandbox, &child, &outgoing, limits->compile_ms, &answer);
     const int exit_code = finish(&child, !in_time || answer.failed);
     realm_status status = in_time ? judge(exit_code, &answer, limits, error)
                                   : judge(128 + SIGXCPU, &answer, limits, error);

@@ -3,7 +3,7 @@
 #ifndef REALM_SANDBOX_COMPILE_H
 #define REALM_SANDBOX_COMPILE_H
 
-#include "sandbox/sandbox.h"
+#include "sandbox/state.h"
 
 /* What parent and child say to each other before the module's bytes. */
 struct compile_order {
@@ -16,9 +16,9 @@ struct compile_order {
 
 /* Compiled code of a module, by alloc_free.  compiler: see sandbox_options.
  * INVALID_FORMAT with Wasmtime's words; RESOURCE_EXHAUSTED names compile_ms (processor time, and
- * eight times as much by the clock) or compile_memory_bytes; UNAVAILABLE: no process could be
- * started.  Blocks. */
-REALM_MUST_CHECK realm_status compile_module(const char *compiler,
+ * sixteen times as much by the clock) or compile_memory_bytes; UNAVAILABLE: no process could be
+ * started.  While the sandbox is busy the process works for a part of the time.  Blocks. */
+REALM_MUST_CHECK realm_status compile_module(const struct sandbox *sandbox,
                                              struct bytes module,
                                              const struct sandbox_limits *limits,
                                              uint8_t **code,

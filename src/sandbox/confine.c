@@ -3,6 +3,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -75,7 +76,9 @@ bool confine_process(uint64_t memory_bytes, uint64_t time_ms)
     if (LIMIT_ADDRESS_SPACE && !limit(RLIMIT_AS, memory_bytes)) {
         return false;
     }
-    return limit(RLIMIT_CPU, time_ms / 1000 + 1) && limit(RLIMIT_CORE, 0) &&
+    /* The server may end while this process stands still (compile.c). */
+    return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == 0 &&
+           limit(RLIMIT_CPU, time_ms / 1000 + 1) && limit(RLIMIT_CORE, 0) &&
            limit(RLIMIT_FSIZE, 0) && limit(RLIMIT_NOFILE, STDERR_FILENO + 1) &&
            prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
            filter_calls();

@@ -261,6 +261,7 @@ void instance_go_back(struct instance *instance)
 static void resume_counting(struct instance *instance)
 {
     instance->turn_from_ns = clock_thread_ns();
+    instance->calls_in_turn = 0;
     instance->counted_from_ns = instance->turn_from_ns;
     instance->yielded = false;
 }

@@ -88,6 +88,7 @@ struct instance {
     uint64_t counted_ns;      /* in turns before this one, */
     uint64_t counted_from_ns; /* and in this turn since its thread had run so long */
     uint64_t turn_from_ns;    /* of its thread's processor time */
+    uint64_t calls_in_turn;   /* on a slow thread */
     bool yielded;             /* its slice is over */
     bool waits;               /* its call does; otherwise fuel for a moment is used up */
     bool returns;             /* its call wants a quick thread */

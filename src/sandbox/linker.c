@@ -1,5 +1,6 @@
 #include "sandbox/linker.h"
 
+#include "base/clock.h"
 #include "sandbox/call.h"
 #include "sandbox/wasi.h"
 
@@ -11,6 +12,10 @@ struct entry {
 };
 
 enum result_kind { RESULT_I32, RESULT_I64 };
+
+/* A guest's turn on a slow thread is over after so long, which is looked at every so many calls. */
+#define MOMENT_NS         UINT64_C(150000)
+#define CALLS_BEFORE_LOOK 256u
 
 #define WASI_MODULE "wasi_snapshot_preview1"
 #define WASI_FUEL   200
@@ -115,6 +120,11 @@ static bool begin(struct call *call, const struct entry *entry, wasmtime_caller_
     *call = (struct call){.instance = instance};
     if (!pay(instance, entry->row.fuel) || !find_memory(instance, caller)) {
         return false;
+    }
+    /* Calls take time that fuel does not tell. */
+    if (instance->task.slow && ++instance->calls_in_turn % CALLS_BEFORE_LOOK == 0 &&
+        clock_thread_ns() - instance->turn_from_ns > MOMENT_NS) {
+        instance_go_back(instance);
     }
     call->memory = wasmtime_memory_data(context, &instance->memory);
     call->memory_bytes = wasmtime_memory_data_size(context, &instance->memory);

@@ -167,8 +167,7 @@ static void await_change(struct poller *poller, struct lane *lane) THREAD_REQUIR
 
 static bool stands_aside(const struct poller *poller, const struct lane *lane)
 {
-    return lane->slow && !poller->closing && poller->is_busy != NULL &&
-           poller->is_busy(poller->busy_context) &&
+    return lane->slow && !poller->closing && poller->is_busy(poller->busy_context) &&
            clock_monotonic_ns() - lane->ran_ns < ASIDE_MOST_NS;
 }
 

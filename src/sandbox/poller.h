@@ -70,7 +70,7 @@ struct poller {
     struct thread threads[POLLER_MAX_THREADS + 1];
 };
 
-/* n_threads: quick ones; max_tasks: alive at once; is_busy: NULL: nobody ever is. */
+/* n_threads: quick ones; max_tasks: alive at once; is_busy: of others, for the slow lane. */
 REALM_MUST_CHECK realm_status poller_init(struct poller *poller,
                                           bool (*is_busy)(const void *context),
                                           const void *busy_context,

@@ -40,7 +40,7 @@ static realm_status get_code(struct sandbox *sandbox,
         /* Made for another processor: compiled anew below. */
         wasmtime_error_delete(wasm_error);
     }
-    REALM_TRY(compile_module(sandbox->compiler, module, limits, &code, &n_bytes, error));
+    REALM_TRY(compile_module(sandbox, module, limits, &code, &n_bytes, error));
     wasmtime_error_t *wasm_error =
         wasmtime_module_deserialize(sandbox->runtime.engine, code, n_bytes, out);
     if (wasm_error == NULL) {

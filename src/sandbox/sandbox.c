@@ -35,9 +35,10 @@ static realm_status open_runtime(struct runtime *runtime,
     return status;
 }
 
-static bool engine_is_busy(const void *engine)
+bool sandbox_is_busy(const void *sandbox)
 {
-    return engine_is_stepping(engine);
+    const struct engine *const engine = ((const struct sandbox *)sandbox)->engine;
+    return engine != NULL && engine_is_stepping(engine);
 }
 
 realm_status
@@ -72,12 +73,8 @@ sandbox_open(const struct sandbox_options *options, struct sandbox **out, struct
     if (status != REALM_OK) {
         goto fail_runtime;
     }
-    status = poller_init(&sandbox->poller,
-                         sandbox->engine != NULL ? engine_is_busy : NULL,
-                         sandbox->engine,
-                         n_threads,
-                         max_instances,
-                         error);
+    status =
+        poller_init(&sandbox->poller, sandbox_is_busy, sandbox, n_threads, max_instances, error);
     if (status != REALM_OK) {
         goto fail_poller;
     }

@@ -45,6 +45,8 @@ struct sandbox_tenant {
     struct value_store store;
 };
 
+/* Whether the engine computes now: who only wants what is left over stands aside.  Any thread. */
+bool sandbox_is_busy(const void *sandbox);
 struct sandbox_limits tenant_limits(struct sandbox_tenant *tenant);
 /* A program by name, one more owner of it; NULL: none was published. */
 struct program *tenant_find_program(struct sandbox_tenant *tenant, const char *name);
