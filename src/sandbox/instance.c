@@ -348,7 +348,7 @@ static enum task_turn advance(struct instance *instance)
             if (instance->counting) { /* what is over the limit is told at the next tick */
                 (void)count_time(instance, clock_thread_ns());
             }
-            if (instance->task.slow) {
+            if (instance->task.slow && sandbox_is_busy(instance->sandbox)) {
                 return TURN_GOES_ON;
             }
             continue;

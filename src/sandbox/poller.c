@@ -121,12 +121,12 @@ static void borrow(struct task_debt *debt, uint64_t ns)
     }
 }
 
-/* Wants a quick thread; where its owner has had too much of their time, it waits until that is
- * paid. */
+/* Wants a quick thread; where others are busy and its owner has had too much of their time, it
+ * waits until that is paid. */
 static void enqueue_quick(struct poller *poller, struct task *task)
 {
     pay(task->debt, clock_monotonic_ns());
-    task->paying = task->debt->owed_ns > MOMENT_NS;
+    task->paying = task->debt->owed_ns > MOMENT_NS && poller->is_busy(poller->busy_context);
     if (!task->paying) {
         enqueue(poller, task, LANE_QUICK);
         return;
