@@ -6,14 +6,15 @@
  * moment now and then.  A task that has used up a slice is hungry and goes on on the slow one,
  * until it waits.  There it may hold no lock that others need: it asks for a quick thread before
  * (TURN_RETURNS).  The tasks of one owner may together have a part of a quick thread's time; while
- * they owe more than a moment, those that want one wait until that is paid.
+ * they owe more than a moment and others are busy, those that want one wait until that is paid.
  *
  * Invariants (all under `lock`)
  *  (1) a task is in one run queue exactly while it is QUEUED, in the heap exactly while it is
  *      WAITING with a deadline.
  *  (2) a wake that comes while the task runs is not lost: RUNNING becomes WOKEN, and the task is
  *      queued again when its turn ends.
- *  (3) no function of anybody else is called while the lock is held. */
+ *  (3) no function of anybody else is called while the lock is held, but is_busy, which takes none.
+ */
 #ifndef REALM_SANDBOX_POLLER_H
 #define REALM_SANDBOX_POLLER_H
 

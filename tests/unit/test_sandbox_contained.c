@@ -291,7 +291,8 @@ static void a_guest_cancelled_in_a_call_that_waits_leaves_nothing(void **state)
     assert_int_equal(sandbox_tenant_publish(world.tenant, silent, &error), REALM_OK);
     for (uint32_t i = 0; linker_row(i) != NULL; i++) {
         const struct abi_row *row = linker_row(i);
-        if (!row->waits) {
+        /* embed looks at its tokens first, and these are none: test_sandbox_embed.c cancels it. */
+        if (!row->waits || strcmp(row->name, "embed") == 0) {
             continue;
         }
         struct program *program = load_waiter(row);
