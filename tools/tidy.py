@@ -36,7 +36,7 @@ WITHOUT_HEADER = "src/base/status.c"
 EXTRA = ["-D_GNU_SOURCE=", "-include", str(ROOT / "tools/tidy.h"), "-Wno-unused-value"]
 # In kernels one macro makes a function for each type and vectors have short names; there and in packing
 # what is multiplied are small strides within a tile.
-KERNELS = re.compile(r"src/backend/cpu/((scalar|avx|neon)[a-z0-9]*/|pack)")
+KERNELS = re.compile(r"src/backend/cpu/((scalar|avx|amx|neon)[a-z0-9]*/|pack)")
 KERNEL_ARGUMENTS = [
     "--checks=-readability-function-size,-readability-identifier-naming,-bugprone-signed-char-misuse,"
     "-cert-str34-c,-bugprone-implicit-widening-of-multiplication-result"]

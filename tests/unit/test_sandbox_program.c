@@ -181,7 +181,9 @@ static void malformed_modules_do_no_harm(void **state)
     char folder_path[TEST_PATH_BYTES];
     (void)snprintf(folder_path, sizeof folder_path, "%s/guests", REALM_TEST_DATA);
     DIR *folder = opendir(folder_path);
-    assert_non_null(folder);
+    if (folder == NULL) {
+        fail_msg("no folder %s", folder_path);
+    }
     for (const struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder)) {
         const char *end = strrchr(entry->d_name, '.');
         if (end != NULL && strcmp(end, ".wat") == 0) {
@@ -202,7 +204,9 @@ static void code_path(const struct temp_folder *folder, char out[TEST_PATH_BYTES
 {
     char code[TEST_PATH_BYTES];
     DIR *open_folder = opendir(temp_folder_path(folder, "code", code));
-    assert_non_null(open_folder);
+    if (open_folder == NULL) {
+        fail_msg("no folder %s", code);
+    }
     uint32_t n = 0;
     for (const struct dirent *entry = readdir(open_folder); entry != NULL;
          entry = readdir(open_folder)) {
