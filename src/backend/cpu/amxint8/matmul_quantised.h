@@ -53,7 +53,14 @@ INLINE bool has_min(enum dots_kind kind)
 }
 
 /* A block of the panel: its weights as [group][row][4] signed bytes, then vectors of 16 rows. */
-enum panel_vector { PANEL_SCALE, PANEL_MIN, PANEL_PARTS, PANEL_PART_MINS = PANEL_PARTS + 2 };
+enum panel_vector {
+    PANEL_SCALE,
+    PANEL_MIN,
+    PANEL_FIRST_PARTS, /* of first halves, of second ones */
+    PANEL_SECOND_PARTS,
+    PANEL_PART_MINS,
+    PANEL_N_VECTORS
+};
 
 INLINE uint32_t panel_block_bytes(enum dots_kind kind)
 {
@@ -62,9 +69,9 @@ INLINE uint32_t panel_block_bytes(enum dots_kind kind)
     }
     static const uint8_t n_vectors[] = {
         [DOTS_SCALED] = PANEL_MIN,
-        [DOTS_WITH_MIN] = PANEL_PARTS,
+        [DOTS_WITH_MIN] = PANEL_FIRST_PARTS,
         [DOTS_OF_PARTS] = PANEL_PART_MINS,
-        [DOTS_OF_PARTS_AND_MIN] = PANEL_PART_MINS + 1,
+        [DOTS_OF_PARTS_AND_MIN] = PANEL_N_VECTORS,
     };
     return TILE_BYTES_BYTES + 64u * n_vectors[kind];
 }
@@ -118,8 +125,8 @@ fill_block(enum tile_layout layout, const uint8_t *head, const uint8_t *block, u
         const int32_t pick[2] = {1, 1 << 16}; /* a half's int16 of each pair */
         const uint8_t *const bytes = block + tile_block_bytes(layout) - 32;
         const __m512i parts = load_parts(layout, bytes);
-        put_floats(out, PANEL_PARTS, to_floats(dot_pairs(parts, &pick[0])));
-        put_floats(out, PANEL_PARTS + 1, to_floats(dot_pairs(parts, &pick[1])));
+        put_floats(out, PANEL_FIRST_PARTS, to_floats(dot_pairs(parts, &pick[0])));
+        put_floats(out, PANEL_SECOND_PARTS, to_floats(dot_pairs(parts, &pick[1])));
         if (layout == TILE_Q2_K) {
             put_vector(out, PANEL_PART_MINS, load_part_mins(bytes));
         }
@@ -258,8 +265,8 @@ INLINE void finish_block(enum dots_kind kind,
         __m512 dot = to_floats(load_64(dots[0][t]));
         if (is_of_parts(kind)) {
             dot = _mm512_fmadd_ps(to_floats(load_64(dots[1][t])),
-                                  get_floats(block, PANEL_PARTS + 1),
-                                  _mm512_mul_ps(dot, get_floats(block, PANEL_PARTS)));
+                                  get_floats(block, PANEL_SECOND_PARTS),
+                                  _mm512_mul_ps(dot, get_floats(block, PANEL_FIRST_PARTS)));
         }
         sum[t] = _mm512_fmadd_ps(_mm512_mul_ps(scale, x_scale), dot, sum[t]);
         if (kind == DOTS_WITH_MIN) {
