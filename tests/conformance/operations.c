@@ -50,8 +50,8 @@ static void run_level(const struct level_run *run, const char *level, uint32_t n
     backend_destroy(backend);
 }
 
-/* The bank's plan on all levels. */
-static void check_levels(struct bank *bank, double tolerance)
+/* The bank's plan on all levels; some of them round what BF16 weights are multiplied with. */
+static void check_levels(struct bank *bank, double tolerance, double tolerance_bf16)
 {
     const size_t n = (size_t)N_TOKENS * plan_vocabulary(bank->plan);
     float *const expected[2] = {calloc(n, sizeof(float)), calloc(n, sizeof(float))};
@@ -68,8 +68,9 @@ static void check_levels(struct bank *bank, double tolerance)
     }
     for (uint32_t i = 0; backend_run_levels[i] != NULL; i++) {
         const char *const level = backend_run_levels[i];
-        const float *const wanted = expected[backend_level_rounds_to_bf16(level) ? 1 : 0];
-        const struct level_run run = {bank, tokens, wanted, got, tolerance};
+        const bool rounds = backend_level_rounds_to_bf16(level);
+        const double most = rounds ? tolerance_bf16 : tolerance;
+        const struct level_run run = {bank, tokens, expected[rounds ? 1 : 0], got, most};
         run_level(&run, level, 1 + i % 3);
     }
     free(expected[0]);
@@ -85,7 +86,7 @@ static void compare(struct bank *bank, tensor_id x, double tolerance)
     if (plan_check(bank->plan, &error) != REALM_OK) {
         fail_msg("%s", error.message);
     }
-    check_levels(bank, tolerance);
+    check_levels(bank, tolerance, tolerance);
 }
 
 static tensor_id embed(struct bank *bank, uint32_t columns)
@@ -341,12 +342,13 @@ static void values_that_are_read_again_stay(void **state)
     bank_deinit(&bank);
 }
 
-static void check_small(const struct small_shape *shape, double tolerance)
+/* A rounding that falls to the other side early in the model is felt in all that follows. */
+static void check_small(const struct small_shape *shape, double tolerance, double tolerance_bf16)
 {
     struct bank bank;
     bank_init(&bank, "small model");
     small_plan(&bank, shape);
-    check_levels(&bank, tolerance);
+    check_levels(&bank, tolerance, tolerance_bf16);
     bank_deinit(&bank);
 }
 
@@ -364,12 +366,11 @@ static void small_models_of_floats(void **state)
         .window = 11,
         .types = {TENSOR_F32, TENSOR_F16, TENSOR_BF16},
     };
-    check_small(&shape, 1e-6);
+    check_small(&shape, 1e-6, 1e-4);
     shape.gemma = true;
-    check_small(&shape, 1e-6);
+    check_small(&shape, 1e-6, 1e-4);
 }
 
-/* A rounding that falls to the other side early in the model is felt in all that follows. */
 static void small_models_of_blocks(void **state)
 {
     (void)state;
@@ -384,9 +385,9 @@ static void small_models_of_blocks(void **state)
         .window = 20,
         .types = {TENSOR_Q4_1, TENSOR_Q6_K, TENSOR_Q4_K},
     };
-    check_small(&shape, 1e-3);
+    check_small(&shape, 1e-3, 1e-3);
     shape.gemma = true;
-    check_small(&shape, 1e-3);
+    check_small(&shape, 1e-3, 1e-3);
 }
 
 int main(void)
