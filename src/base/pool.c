@@ -115,6 +115,7 @@ static void worker_main(void *argument)
     struct pool *pool = worker->pool;
     const struct pool_member member = {
         .pool = pool, .index = worker->index, .n_members = pool->n_members};
+    thread_stay_long();
     for (uint32_t seen = 0;; seen++) {
         signal_word_wait(&pool->region, seen, pool->region_spin_ns);
         if (pool->stop) {

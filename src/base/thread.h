@@ -75,6 +75,11 @@ REALM_MUST_CHECK realm_status thread_start(struct thread *thread,
                                            struct realm_error *error);
 /* Waits for the end; a thread that was never started is fine. */
 void thread_join(struct thread *thread);
+/* The calling thread works for moments only: it has a core as soon as it wakes and does not wait
+ * for the system's next tick.  Its part of a core stays what it is.  Linux 6.12 or newer. */
+void thread_come_soon(void);
+/* The calling thread computes for long: who works for moments may interrupt it at any time. */
+void thread_stay_long(void);
 /* The calling thread comes behind others where cores are few: its part of a core shrinks by a fifth
  * with each step of niceness, and when it wakes it waits for a core that is free or lent. */
 void thread_stand_back(int niceness);

@@ -123,12 +123,13 @@ void emit_finished(struct engine_model *model,
 void emit_signal(struct touched *touched)
 {
     struct generation *generation = touched->first;
+    struct wake_call last = {.wake = NULL};
     touched->first = NULL;
     while (generation != NULL) {
         struct generation *const next = generation->next_touched;
         generation->touched = false;
         generation->next_touched = NULL;
-        generation_signal(generation);
+        generation_signal(generation, &last);
         if (generation->n_live == 0) {
             generation_drop(generation);
         }

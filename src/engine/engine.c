@@ -292,6 +292,11 @@ bool engine_is_stepping(const struct engine *engine)
     return atomic_load_explicit(&engine->stepping, memory_order_relaxed);
 }
 
+bool engine_is_busy(const struct engine *engine)
+{
+    return atomic_load_explicit(&engine->busy, memory_order_relaxed);
+}
+
 void engine_model_stats(const struct engine_model *model, struct engine_stats *out)
 {
     *out = (struct engine_stats){.pages_total = page_pool_n_pages(model->pool)};

@@ -139,6 +139,8 @@ float embedding_scale(const float *columns, uint32_t n_columns);
 bool engine_drain(struct engine *engine);
 /* Whether a step runs now, for those who would rather not compute beside one.  Any thread. */
 bool engine_is_stepping(const struct engine *engine);
+/* Whether steps follow one another now.  Any thread. */
+bool engine_is_busy(const struct engine *engine);
 
 /* --- numbers -----------------------------------------------------------------------------------
  */

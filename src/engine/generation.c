@@ -215,11 +215,13 @@ void generation_drop(struct generation *generation)
     }
 }
 
-void generation_signal(struct generation *generation)
+void generation_signal(struct generation *generation, struct wake_call *last)
 {
     mutex_lock(&generation->mutex);
-    if (generation->wake != NULL) {
-        generation->wake(generation->wake_context);
+    const struct wake_call call = {generation->wake, generation->wake_context};
+    if (call.wake != NULL && (call.wake != last->wake || call.context != last->context)) {
+        call.wake(call.context);
+        *last = call;
     }
     condition_signal(&generation->readable);
     mutex_unlock(&generation->mutex);

@@ -65,7 +65,14 @@ REALM_MUST_CHECK realm_status generation_create_bare(const struct request *reque
                                                      struct realm_error *error);
 /* Gives up one owner's part. */
 void generation_drop(struct generation *generation);
-/* Tells the reader that there is something to read.  Engine thread. */
-void generation_signal(struct generation *generation);
+/* A call of request.wake. */
+struct wake_call {
+    void (*wake)(void *context);
+    void *context;
+};
+/* Tells the reader that there is something to read, unless the last call told the same one: of
+ * several generations that were written to before the first is signalled, one call tells.  Engine
+ * thread. */
+void generation_signal(struct generation *generation, struct wake_call *last);
 
 #endif

@@ -101,6 +101,7 @@ static bool step_model(struct engine *engine, struct engine_model *model)
 {
     mutex_lock(&engine->backend_mutex);
     const uint64_t begin_ns = clock_monotonic_ns();
+    atomic_store_explicit(&engine->busy, true, memory_order_relaxed);
     atomic_store_explicit(&engine->stepping, true, memory_order_relaxed);
     const bool ran = step_run(model);
     atomic_store_explicit(&engine->stepping, false, memory_order_relaxed);
@@ -145,10 +146,18 @@ static void wait_for_callers(struct engine *engine)
     sessions_stop_waiting(engine);
 }
 
+/* Until something arrives. */
+static void rest(struct engine *engine, uint32_t most_ms)
+{
+    atomic_store_explicit(&engine->busy, false, memory_order_relaxed);
+    queue_wait(engine->arrivals, most_ms);
+}
+
 static void run(void *context)
 {
     struct engine *const engine = context;
     thread_role_assume_engine();
+    thread_stay_long();
     while (!atomic_load(&engine->stopping)) {
         take_arrivals(engine);
         sessions_tell(engine);
@@ -163,9 +172,9 @@ static void run(void *context)
         }
         any_work |= engine->restless_sessions != NULL;
         if (!any_work) {
-            queue_wait(engine->arrivals, UINT32_MAX);
+            rest(engine, UINT32_MAX);
         } else if (!ran) {
-            queue_wait(engine->arrivals, PARKED_POLL_MS);
+            rest(engine, PARKED_POLL_MS);
         }
     }
     take_arrivals(engine);

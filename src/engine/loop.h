@@ -43,6 +43,7 @@ struct engine {
     uint32_t n_awaited;                /* sessions */
     uint64_t last_step_ns;
     _Atomic bool stepping;
+    _Atomic bool busy; /* from a step's begin until no other follows */
     struct saved_list saved;
     struct thread thread;
 };

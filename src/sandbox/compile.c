@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
@@ -20,12 +21,12 @@
 #define NS_PER_MS UINT64_C(1000000)
 #define NS_PER_S  UINT64_C(1000000000)
 /* The compiler stands back behind all else there is to do, so by the clock it may take longer. */
-#define PATIENCE 16u
-/* While the engine computes, the compiler works so long and then stands still so long: the system
- * would give it a core for a whole tick now and then. */
-#define WORK_MS  1u
-#define STILL_MS 7u
-#define ASK_MS   5u /* whether it does */
+#define PATIENCE 64u
+/* While the engine computes, one compiler works so long and then all stand still so long: the
+ * system would give them a core for a whole tick now and then. */
+#define WORK_NS  (1 * NS_PER_MS)
+#define STILL_NS (15 * NS_PER_MS)
+#define ASK_NS   (5 * NS_PER_MS) /* whether it does */
 
 struct child {
     pid_t pid;
@@ -82,7 +83,12 @@ static int spawn(const char *compiler, int in, int out, pid_t *pid)
         sigset_t none;
         (void)sigemptyset(&none);
         (void)posix_spawnattr_setsigmask(&attributes, &none);
-        (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+        /* Behind everything from its first instruction: to begin costs it milliseconds. */
+        const struct sched_param lowest = {0};
+        (void)posix_spawnattr_setschedpolicy(&attributes, SCHED_IDLE);
+        (void)posix_spawnattr_setschedparam(&attributes, &lowest);
+        (void)posix_spawnattr_setflags(&attributes,
+                                       POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSCHEDULER);
         code = posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
         if (code == 0) {
             code = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
@@ -176,7 +182,7 @@ static uint64_t worked_ns(const struct child *child)
 }
 
 /* How long to wait at most before the times are looked at again; 0: one of them is over. */
-static uint64_t left_ms(const struct child *child, uint64_t begin_ns, uint64_t time_ms)
+static uint64_t left_ns(const struct child *child, uint64_t begin_ns, uint64_t time_ms)
 {
     const uint64_t time_ns = time_ms * NS_PER_MS;
     const uint64_t passed_ns = clock_monotonic_ns() - begin_ns;
@@ -184,29 +190,37 @@ static uint64_t left_ms(const struct child *child, uint64_t begin_ns, uint64_t t
     if (took_ns >= time_ns || passed_ns >= PATIENCE * time_ns) {
         return 0;
     }
-    return (time_ns - took_ns) / NS_PER_MS + 1;
+    return time_ns - took_ns + NS_PER_MS;
 }
 
-/* Lets the child work or stand still; returns how many ms of that are left, at most most_ms. */
-static int take_turns(const struct sandbox *sandbox, struct child *child, uint64_t most_ms)
+/* Of all compilers one works at a time beside the engine: whether it is this one's turn now. */
+static bool take_window(struct sandbox *sandbox, uint64_t now_ns)
+{
+    uint64_t next_ns = atomic_load(&sandbox->next_window_ns);
+    return now_ns >= next_ns && atomic_compare_exchange_strong(&sandbox->next_window_ns,
+                                                               &next_ns,
+                                                               now_ns + WORK_NS + STILL_NS);
+}
+
+/* Lets the child work or stand still; returns for how long. */
+static uint64_t take_turns(struct sandbox *sandbox, struct child *child)
 {
     const uint64_t now_ns = clock_monotonic_ns();
     if (now_ns >= child->turn_ends_ns) {
         const bool is_busy = sandbox_is_busy(sandbox);
         const bool was_still = child->stands_still;
-        child->stands_still = is_busy && !was_still;
+        child->stands_still = is_busy && (!was_still || !take_window(sandbox, now_ns));
         if (child->stands_still != was_still) {
             (void)kill(child->pid, was_still ? SIGCONT : SIGSTOP);
         }
-        const uint64_t turn_ms = child->stands_still ? STILL_MS : is_busy ? WORK_MS : ASK_MS;
-        child->turn_ends_ns = now_ns + turn_ms * NS_PER_MS;
+        const uint64_t turn_ns = child->stands_still ? STILL_NS : is_busy ? WORK_NS : ASK_NS;
+        child->turn_ends_ns = now_ns + turn_ns;
     }
-    const uint64_t left = (child->turn_ends_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS;
-    return (int)(left < most_ms ? left : most_ms);
+    return child->turn_ends_ns - now_ns;
 }
 
 /* Feeds the child and reads its answer.  False: its time is up. */
-static bool talk(const struct sandbox *sandbox,
+static bool talk(struct sandbox *sandbox,
                  struct child *child,
                  struct outgoing *outgoing,
                  uint64_t time_ms,
@@ -214,15 +228,19 @@ static bool talk(const struct sandbox *sandbox,
 {
     const uint64_t begin_ns = clock_monotonic_ns();
     for (;;) {
-        const uint64_t most_ms = left_ms(child, begin_ns, time_ms);
-        if (most_ms == 0) {
+        const uint64_t most_ns = left_ns(child, begin_ns, time_ms);
+        if (most_ns == 0) {
             return false;
         }
+        const uint64_t turn_ns = take_turns(sandbox, child);
+        const uint64_t wait_ns = turn_ns < most_ns ? turn_ns : most_ns;
+        const struct timespec wait = {.tv_sec = (time_t)(wait_ns / NS_PER_S),
+                                      .tv_nsec = (long)(wait_ns % NS_PER_S)};
         struct pollfd fds[2] = {
             {.fd = child->from, .events = POLLIN},
             {.fd = child->to, .events = POLLOUT},
         };
-        (void)poll(fds, 2, take_turns(sandbox, child, most_ms));
+        (void)ppoll(fds, 2, &wait, NULL);
         if (child->to >= 0 && fds[1].revents != 0) {
             send_some(child, outgoing);
         }
@@ -280,7 +298,7 @@ static realm_status judge(int code,
                            (unsigned long long)limits->compile_memory_bytes);
 }
 
-realm_status compile_module(const struct sandbox *sandbox,
+realm_status compile_module(struct sandbox *sandbox,
                             struct bytes module,
                             const struct sandbox_limits *limits,
                             uint8_t **code,

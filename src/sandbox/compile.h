@@ -16,9 +16,10 @@ struct compile_order {
 
 /* Compiled code of a module, by alloc_free.  compiler: see sandbox_options.
  * INVALID_FORMAT with Wasmtime's words; RESOURCE_EXHAUSTED names compile_ms (processor time, and
- * sixteen times as much by the clock) or compile_memory_bytes; UNAVAILABLE: no process could be
- * started.  While the sandbox is busy the process works for a part of the time.  Blocks. */
-REALM_MUST_CHECK realm_status compile_module(const struct sandbox *sandbox,
+ * 64 times as much by the clock) or compile_memory_bytes; UNAVAILABLE: no process could be
+ * started.  While the sandbox is busy such processes work for a part of the time, one after the
+ * other.  Blocks. */
+REALM_MUST_CHECK realm_status compile_module(struct sandbox *sandbox,
                                              struct bytes module,
                                              const struct sandbox_limits *limits,
                                              uint8_t **code,

@@ -88,10 +88,11 @@ struct instance {
     uint64_t counted_ns;      /* in turns before this one, */
     uint64_t counted_from_ns; /* and in this turn since its thread had run so long */
     uint64_t turn_from_ns;    /* of its thread's processor time */
+    uint64_t quick_ns;        /* of turns on quick threads that ended before their slice did */
     uint64_t calls_in_turn;   /* on a slow thread */
     bool yielded;             /* its slice is over */
     bool waits;               /* its call does; otherwise fuel for a moment is used up */
-    bool returns;             /* its call wants a quick thread */
+    bool returns;             /* its call wants a turn of its own on a quick thread */
     bool goes_back;           /* it has been on one for that only: the next tick ends its slice */
     bool ended;               /* what is left to do is to give everything back */
     bool exited;              /* proc_exit: ended by itself, exit_code says how */

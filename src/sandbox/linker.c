@@ -16,6 +16,8 @@ enum result_kind { RESULT_I32, RESULT_I64 };
 /* A guest's turn on a slow thread is over after so long, which is looked at every so many calls. */
 #define MOMENT_NS         UINT64_C(150000)
 #define CALLS_BEFORE_LOOK 256u
+/* And any turn's is, when its output takes the server so long. */
+#define MOST_EXTRA_NS UINT64_C(100000)
 
 #define WASI_MODULE "wasi_snapshot_preview1"
 #define WASI_FUEL   200
@@ -180,7 +182,8 @@ static bool ask(void *context)
 {
     struct call_wait *wait = context;
     struct instance *instance = wait->call.instance;
-    if (instance->task.slow) { /* what it looks at is locked against others */
+    /* What it looks at is locked against others, or they have much to do for it already. */
+    if (instance->task.slow || instance->task.extra_ns > MOST_EXTRA_NS) {
         instance->returns = true;
         return false;
     }
@@ -195,6 +198,7 @@ static bool ask(void *context)
     }
     *wait->result = (wasmtime_val_t){.kind = WASMTIME_I32, .of.i32 = (int32_t)result};
     instance->counting = false;
+    instance->quick_ns = 0;
     if (instance->task.hungry) {
         instance_go_back(instance);
     }

@@ -11,7 +11,7 @@
  * core; who has run for longer than that by MOMENT_NS waits, and can owe no more than MAX_OWED_NS.
  */
 #define QUICK_PART  16u
-#define MOMENT_NS   (1 * NS_PER_MS)
+#define MOMENT_NS   (NS_PER_MS / 4)
 #define MAX_OWED_NS (50 * NS_PER_MS)
 /* While others are busy the slow lane looks again so often, and runs a turn at least so often. */
 #define ASIDE_MS      2u

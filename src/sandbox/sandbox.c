@@ -35,10 +35,15 @@ static realm_status open_runtime(struct runtime *runtime,
     return status;
 }
 
-bool sandbox_is_busy(const void *sandbox)
+bool sandbox_is_stepping(const void *sandbox)
 {
     const struct engine *const engine = ((const struct sandbox *)sandbox)->engine;
     return engine != NULL && engine_is_stepping(engine);
+}
+
+bool sandbox_is_busy(const struct sandbox *sandbox)
+{
+    return sandbox->engine != NULL && engine_is_busy(sandbox->engine);
 }
 
 realm_status
@@ -73,8 +78,8 @@ sandbox_open(const struct sandbox_options *options, struct sandbox **out, struct
     if (status != REALM_OK) {
         goto fail_runtime;
     }
-    status =
-        poller_init(&sandbox->poller, sandbox_is_busy, sandbox, n_threads, max_instances, error);
+    status = poller_init(
+        &sandbox->poller, sandbox_is_stepping, sandbox, n_threads, max_instances, error);
     if (status != REALM_OK) {
         goto fail_poller;
     }

@@ -28,8 +28,9 @@ struct sandbox {
     struct artefacts artefacts;
     struct poller poller;
     struct sandbox_counters counters;
-    struct mutex lock;   /* tenants */
-    struct map *tenants; /* id -> struct sandbox_tenant */
+    _Atomic uint64_t next_window_ns; /* when a compiler may work next beside the engine */
+    struct mutex lock;               /* tenants */
+    struct map *tenants;             /* id -> struct sandbox_tenant */
 };
 
 /* One tenant: found by its id as long as somebody holds it. */
@@ -45,8 +46,10 @@ struct sandbox_tenant {
     struct value_store store;
 };
 
-/* Whether the engine computes now: who only wants what is left over stands aside.  Any thread. */
-bool sandbox_is_busy(const void *sandbox);
+/* Whether the engine computes this moment, and whether it does again and again: who only wants what
+ * is left over stands aside.  Any thread. */
+bool sandbox_is_stepping(const void *sandbox);
+bool sandbox_is_busy(const struct sandbox *sandbox);
 struct sandbox_limits tenant_limits(struct sandbox_tenant *tenant);
 /* A program by name, one more owner of it; NULL: none was published. */
 struct program *tenant_find_program(struct sandbox_tenant *tenant, const char *name);

@@ -51,7 +51,12 @@ static const struct completion_type types[] = {
 };
 
 static const struct source_type source_type = {
-    .pull = pull, .readable = readable, .usage = usage, .destroy = destroy};
+    .pull = pull,
+    .readable = readable,
+    .usage = usage,
+    .counts_what_is_pulled = true,
+    .destroy = destroy,
+};
 
 /* --- parsing ------------------------------------------------------------------------------------
  */

@@ -87,7 +87,8 @@ static struct source_usage usage_of(const struct exchange *exchange)
 static void drain_source(struct exchange *exchange)
 {
     struct source *const source = exchange->source;
-    while (source != NULL && !exchange->complete && !source->failed) {
+    while (source != NULL && source->type->counts_what_is_pulled && !exchange->complete &&
+           !source->failed) {
         strbuf_clear(&exchange->out);
         if (source->type->pull(source, &exchange->frames, PULL_BYTES) != SOURCE_MORE) {
             return;

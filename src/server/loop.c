@@ -192,6 +192,7 @@ static void wake_again(lws_sorted_usec_list_t *timer)
 
 realm_status server_run(struct server *server, struct realm_error *error)
 {
+    thread_come_soon(); /* to pass tokens on while steps have all cores */
     lws_sorted_usec_list_t timer = {.list = {.next = NULL}};
     for (;;) {
         if (atomic_load(&server->stopping)) {

@@ -37,6 +37,9 @@ struct source_type {
     /* Whether there is something to pull. */
     bool (*readable)(const struct source *source);
     void (*usage)(const struct source *source, struct source_usage *out);
+    /* What usage() tells is of what was pulled.  Then what is there already is pulled for a client
+     * that went away, too; it must come to an end, for the I/O thread does that. */
+    bool counts_what_is_pulled;
     /* A client's message for what runs, JSON text, copied; NULL: it takes none.  On error it was
      * not taken, and the problem says why: I/O thread. */
     realm_status (*deliver)(struct source *source, struct bytes message, struct problem *problem);

@@ -2,7 +2,10 @@
 
 import http.client
 import json
+import os
+import pathlib
 import re
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -127,6 +130,43 @@ def test_a_run_can_be_had_again(own_server):
     assert set(texts) == {texts[0]} != {other}
     parts = texts[0].split("|")
     assert len(parts) >= 5 and len(set(parts)) == len(parts)
+
+
+def children_of(pid):
+    tasks = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
+    return {int(child) for task in tasks for child in task.read_text().split()}
+
+
+def test_a_compiler_that_stands_still_ends_with_its_server(own_server):
+    """The server has its compilers stand still while it computes; nothing may be left of one where the server dies then."""
+    server = own_server()
+    programs = Programs(server)
+    with ThreadPoolExecutor(1) as pool:
+        before = children_of(server.process.pid)
+        push = pool.submit(programs.push, "work", module([WORKS] * 500 + [RETURNS_ZERO]))
+        wait_until(lambda: children_of(server.process.pid) - before, what="a compiler")
+        [compiler] = children_of(server.process.pid) - before
+        folder = pathlib.Path(f"/proc/{compiler}")
+        wait_until(lambda: "Seccomp:\t2" in (folder / "status").read_text(), what="a confined compiler")
+        os.kill(compiler, signal.SIGSTOP)
+        server.process.kill()
+        server.process.wait()
+        wait_until(lambda: not folder.exists() or "State:\tZ" in (folder / "status").read_text(), what="its end")
+        assert push.exception() is not None
+
+
+def test_a_flood_whose_reader_has_gone_goes_no_further(own_server):
+    """What was not read is not taken from the program either: it would come for as long as it may, and keep others waiting."""
+    server = own_server()
+    attacker, programs = Attacker(server.url, KEY), Programs(server)
+    # Large pieces that are slow to write as JSON: the program would always be ahead of who takes them.
+    flood = (GUESTS / "flood.wat").read_text()
+    flood = flood.replace("all work and no play makes jack a dull boy. ", "\\01" * 20000).replace("44)", "20000)")
+    programs.push("flood", wasmtime.wat2wasm(flood.replace("\\01", "work", 1)))
+    for n in range(1, 25):
+        attacker.unread(threading.Event(), 0)
+        wait_until(lambda n=n: len(programs.get("/flood/logs")["data"]) == n, what="the run's end")
+        assert programs.get("/flood/logs")["data"][0]["status"] == "cancelled"
 
 
 # --- large modules -------------------------------------------------------------------------------
