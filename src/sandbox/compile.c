@@ -193,30 +193,38 @@ static uint64_t left_ns(const struct child *child, uint64_t begin_ns, uint64_t t
     return time_ns - took_ns + NS_PER_MS;
 }
 
-/* Of all compilers one works at a time beside the engine: whether it is this one's turn now. */
-static bool take_window(struct sandbox *sandbox, uint64_t now_ns)
+/* Of all compilers one works at a time beside the engine.  False: not this one, which may ask again
+ * at *again_ns. */
+static bool take_window(struct sandbox *sandbox, uint64_t now_ns, uint64_t *again_ns)
 {
-    uint64_t next_ns = atomic_load(&sandbox->next_window_ns);
-    return now_ns >= next_ns && atomic_compare_exchange_strong(&sandbox->next_window_ns,
-                                                               &next_ns,
-                                                               now_ns + WORK_NS + STILL_NS);
+    *again_ns = atomic_load(&sandbox->next_window_ns);
+    return now_ns >= *again_ns && atomic_compare_exchange_strong(&sandbox->next_window_ns,
+                                                                 again_ns,
+                                                                 now_ns + WORK_NS + STILL_NS);
 }
 
 /* Lets the child work or stand still; returns for how long. */
 static uint64_t take_turns(struct sandbox *sandbox, struct child *child)
 {
     const uint64_t now_ns = clock_monotonic_ns();
-    if (now_ns >= child->turn_ends_ns) {
-        const bool is_busy = sandbox_is_busy(sandbox);
-        const bool was_still = child->stands_still;
-        child->stands_still = is_busy && (!was_still || !take_window(sandbox, now_ns));
-        if (child->stands_still != was_still) {
-            (void)kill(child->pid, was_still ? SIGCONT : SIGSTOP);
-        }
-        const uint64_t turn_ns = child->stands_still ? STILL_NS : is_busy ? WORK_NS : ASK_NS;
-        child->turn_ends_ns = now_ns + turn_ns;
+    if (now_ns < child->turn_ends_ns) {
+        return child->turn_ends_ns - now_ns;
     }
-    return child->turn_ends_ns - now_ns;
+    const bool was_still = child->stands_still;
+    child->stands_still = false;
+    child->turn_ends_ns = now_ns + ASK_NS;
+    if (sandbox_is_busy(sandbox)) {
+        child->stands_still = !was_still || !take_window(sandbox, now_ns, &child->turn_ends_ns);
+        if (!child->stands_still) {
+            child->turn_ends_ns = now_ns + WORK_NS;
+        } else if (!was_still) { /* longer than who waits for a window */
+            child->turn_ends_ns = now_ns + STILL_NS + WORK_NS;
+        }
+    }
+    if (child->stands_still != was_still) {
+        (void)kill(child->pid, was_still ? SIGCONT : SIGSTOP);
+    }
+    return child->turn_ends_ns > now_ns ? child->turn_ends_ns - now_ns : 0;
 }
 
 /* Feeds the child and reads its answer.  False: its time is up. */

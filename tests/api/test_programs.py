@@ -489,7 +489,7 @@ def test_what_a_program_takes_counts_while_it_runs(own_server, chat_c):
     programs.push("chat", chat_c)
     answer = requests.post(server.url + "/v1/chat/completions", stream=True, timeout=60,
                            headers={"Authorization": "Bearer " + programs.key},
-                           json={"model": "program:chat", "stream": True, "max_tokens": 250,
+                           json={"model": "program:chat", "stream": True, "max_tokens": 250, "temperature": 0,
                                  "messages": [{"role": "user", "content": "Tell me a long story about the sea."}]})
     chunks = (line for line in answer.iter_lines() if line.startswith(b"data: {"))
     for _ in range(20):
