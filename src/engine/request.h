@@ -39,8 +39,9 @@ struct request {
     /* Of engine_model_constrain, at its beginning; every choice must satisfy it.  NULL: none. */
     const struct constraint *constraint;
     uint64_t deadline_ns; /* clock_monotonic_ns; 0: none */
-    /* Called on the engine thread when events are there to read and none were before; must only
-     * wake somebody. May be NULL: then generation_wait serves. */
+    /* Called on the engine thread when events are there to read and none were before, for all
+     * generations with the same wake and context at once; must only wake somebody.  May be NULL:
+     * then generation_wait serves. */
     void (*wake)(void *context);
     void *wake_context;
 };

@@ -428,6 +428,40 @@ static void pages_of_a_part_are_taken_from_the_part(void **state)
     rig_close(&rig);
 }
 
+static void count(void *context)
+{
+    ++*(uint32_t *)context;
+}
+
+/* A server that reads many streams is woken once for what a step has for them. */
+static void one_wake_tells_of_all_that_one_reader_reads(void **state)
+{
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, 8);
+    struct account *const a = tiny_account(1, &(struct account_options){.label = "a"});
+    uint32_t wakes[2] = {0, 0}; /* of who reads the first three, and of who reads the last */
+    struct generation *generations[4];
+    for (uint32_t i = 0; i < 4; i++) {
+        generations[i] = arrive(&rig, a, 4);
+        generations[i]->wake = count;
+        generations[i]->wake_context = &wakes[i / 3];
+    }
+    for (uint32_t n_steps = 1; n_steps <= 5; n_steps++) {
+        run_step(&rig);
+        for (uint32_t i = 0; i < 4; i++) {
+            struct event event;
+            assert_true(generation_next(generations[i], &event));
+            read_away(generations[i]);
+        }
+        assert_int_equal(wakes[0], n_steps);
+        assert_int_equal(wakes[1], n_steps);
+    }
+    end(&rig, generations, 4);
+    account_release(a);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -441,6 +475,7 @@ int main(void)
         cmocka_unit_test(weights_share_the_machine),
         cmocka_unit_test(caps_hold_for_a_part_and_for_its_whole),
         cmocka_unit_test(pages_of_a_part_are_taken_from_the_part),
+        cmocka_unit_test(one_wake_tells_of_all_that_one_reader_reads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
