@@ -83,7 +83,8 @@ static int spawn(const char *compiler, int in, int out, pid_t *pid)
         sigset_t none;
         (void)sigemptyset(&none);
         (void)posix_spawnattr_setsigmask(&attributes, &none);
-        /* Behind everything from its first instruction: to begin costs it milliseconds. */
+        /* Behind everything, for nobody waits for a module as the engine's clients do for tokens;
+         * from its first instruction, for to begin costs it milliseconds. */
         const struct sched_param lowest = {0};
         (void)posix_spawnattr_setschedpolicy(&attributes, SCHED_IDLE);
         (void)posix_spawnattr_setschedparam(&attributes, &lowest);

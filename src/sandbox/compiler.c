@@ -1,7 +1,6 @@
 /* The child's side of compile.c: reads an order and a module, gives its privileges up, compiles,
  * answers 'c' with the code or 'e' with a message. */
 #include "base/alloc.h"
-#include "base/thread.h"
 #include "sandbox/compile.h"
 #include "sandbox/confine.h"
 #include "sandbox/runtime.h"
@@ -69,8 +68,6 @@ static bool compile(wasm_engine_t *engine, const uint8_t *module_bytes, size_t n
 /* The process ends right after, which frees everything. */
 int sandbox_compiler_main(void)
 {
-    /* Nobody waits for a module as the engine's clients do for tokens. */
-    thread_stand_last();
     struct compile_order order;
     if (!read_all((uint8_t *)&order, sizeof(order))) {
         return 2;

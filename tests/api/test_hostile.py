@@ -164,8 +164,10 @@ def test_a_flood_whose_reader_has_gone_goes_no_further(own_server):
     flood = (GUESTS / "flood.wat").read_text()
     flood = flood.replace("all work and no play makes jack a dull boy. ", "\\01" * 20000).replace("44)", "20000)")
     programs.push("flood", wasmtime.wat2wasm(flood.replace("\\01", "work", 1)))
+    gone = threading.Event()
+    gone.set()
     for n in range(1, 25):
-        attacker.unread(threading.Event(), 0)
+        attacker.unread(gone)
         wait_until(lambda n=n: len(programs.get("/flood/logs")["data"]) == n, what="the run's end")
         assert programs.get("/flood/logs")["data"][0]["status"] == "cancelled"
 

@@ -84,7 +84,8 @@ class Attacker:
 
     def __init__(self, url, key):
         self.url, self.headers = url, {"Authorization": "Bearer " + key}
-        self.address = urllib.parse.urlsplit(url).hostname, urllib.parse.urlsplit(url).port
+        parts = urllib.parse.urlsplit(url)
+        self.address = parts.hostname, parts.port
         self.new_modules, self.lock = never_compiled_before(), threading.Lock()
 
     def push(self, name, module):
@@ -128,12 +129,12 @@ class Attacker:
                 codes.add(message.get("error", {}).get("code"))
             assert "input_full" in codes, codes
 
-    def unread(self, gone=None, most_s=60):
+    def unread(self, gone=None):
         """Takes the first bytes of a flood and no more; goes away when `gone` is set, or soon."""
         with requests.post(f"{self.url}/v1/programs/flood/run", json={"stream": True}, headers=self.headers,
                            stream=True, timeout=120) as answer:
             assert b"work" in answer.raw.read(400)
-            (gone or threading.Event()).wait(most_s if gone else 0.5)
+            (gone or threading.Event()).wait(60 if gone else 0.5)
 
     def compile(self):
         with self.lock:
